@@ -1,0 +1,12 @@
+/**
+ * The pool's checksum: the low 32 bits of XXH64. Measured on 4 KiB: XXH64 0.34 µs, CRC-32C 0.76 µs,
+ * XXH3 2.0 µs (the packages' own builds); see docs/decisions/. CRC-32C stands where a foreign format fixes it.
+ */
+import { xxh64 } from "@node-rs/xxhash";
+
+const LOW_32_BITS = 0xffff_ffffn;
+
+/** Checksum of `bytes`, an unsigned 32-bit number. */
+export function checksum(bytes: Uint8Array): number {
+  return Number(xxh64(bytes) & LOW_32_BITS);
+}

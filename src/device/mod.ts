@@ -1,0 +1,2 @@
+/** The device room's public door. */
+export * from "./block-device.ts";
