@@ -48,7 +48,11 @@ events.compose(spec).pipe(process.stdout);
 await new Promise((done) => events.once("end", done));
 
 process.on("exit", () => {
-  const lines = ["", ...skips.map((line) => `skipped: ${line}`), ...failures.map((line) => `failed: ${line}`)];
+  const lines = [
+    "",
+    ...skips.map((line) => `skipped: ${line}`),
+    ...failures.map((line) => `failed: ${line}`),
+  ];
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
   lines.push(
     `${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped, ${files.length} files, ${seconds} s`,
