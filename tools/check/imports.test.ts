@@ -147,7 +147,6 @@ test("the same words in comments, strings and methods of a port are no violation
   const text = [
     "// Date.now() and import x from 'node:fs'",
     '/* setTimeout() */ const s = "Math.random()";',
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: source text of the fixture
     "const t = `setTimeout(${clock.setTimeout(1)}) import y from 'node:net'`;",
     'clock.setTimeout(1);\nconst r = /import z from "node:net"/;',
   ].join("\n");
