@@ -1,0 +1,216 @@
+/**
+ * One open file of a directory disk.
+ *
+ * Always holds: the descriptor is closed only after the last call that uses it has ended, so that no call ever
+ * meets another file under a reused number; nothing is retried after a failed write or sync.
+ * Errors: IO_ERROR with the call, the file and the errno.
+ */
+import { close, fdatasync, read, readSync, writeSync, writevSync } from "node:fs";
+import { assert } from "../base/assert.ts";
+import { RopewalkError } from "../base/errors.ts";
+import type { DiskFile } from "../ports/mod.ts";
+import { diskError, errnoName } from "./disk-error.ts";
+import type { LinuxCalls } from "./linux-calls.ts";
+
+/** What one pwritev may take (IOV_MAX). */
+const PARTS_PER_CALL_MAX = 1024;
+const CLOSED = -1;
+
+export class DirectoryDiskFile implements DiskFile {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly #path: string;
+  readonly #calls: LinuxCalls;
+  #fd: number;
+  /** Some file systems have no RWF_NOWAIT; their reads wait for the device. */
+  #nowait = true;
+  #callsInFlight = 0;
+  #idle: (() => void) | undefined;
+
+  constructor(options: { path: string; name: string; fd: number; sizeBytes: number; calls: LinuxCalls }) {
+    this.name = options.name;
+    this.sizeBytes = options.sizeBytes;
+    this.#path = options.path;
+    this.#fd = options.fd;
+    this.#calls = options.calls;
+  }
+
+  write(position: number, parts: readonly Uint8Array[]): void {
+    assert(this.#fd !== CLOSED, "a closed file is not written");
+    let lengthBytes = 0;
+    for (const part of parts) lengthBytes += part.length;
+    assert(position >= 0 && position + lengthBytes <= this.sizeBytes, "a write stays inside its file");
+    if (lengthBytes === 0) return;
+    if (parts.length === 1) {
+      this.#writeOne(position, parts[0]!);
+      return;
+    }
+    if (parts.length <= PARTS_PER_CALL_MAX) {
+      this.#writeSome(position, parts);
+      return;
+    }
+    for (let first = 0; first < parts.length; first += PARTS_PER_CALL_MAX) {
+      position += this.#writeSome(position, parts.slice(first, first + PARTS_PER_CALL_MAX));
+    }
+  }
+
+  readNow(position: number, target: Uint8Array, targetOffset: number, length: number): boolean {
+    this.#checkRead(position, target, targetOffset, length);
+    if (length === 0) return true;
+    if (!this.#nowait) return this.#readWaiting(position, target, targetOffset, length);
+    const count = this.#calls.readNowait(this.#fd, target, targetOffset, length, position);
+    if (count === length) return true;
+    if (count > 0) return false;
+    if (count === 0) throw this.#endOfFile(position);
+    return this.#afterNowaitError(count, position, target, targetOffset, length);
+  }
+
+  async read(position: number, target: Uint8Array, targetOffset: number, length: number): Promise<void> {
+    this.#checkRead(position, target, targetOffset, length);
+    let done = 0;
+    while (done < length) {
+      const count = await this.#readSome(position + done, target, targetOffset + done, length - done);
+      if (count === 0) throw this.#endOfFile(position + done);
+      done += count;
+    }
+  }
+
+  sync(): Promise<void> {
+    assert(this.#fd !== CLOSED, "a closed file is not synced");
+    return this.#inFlight(
+      (resolve, reject) =>
+        void fdatasync(this.#fd, (cause) =>
+          cause ? reject(diskError({ call: "fdatasync", path: this.#path, cause })) : resolve(),
+        ),
+    );
+  }
+
+  async dropCache(): Promise<void> {
+    assert(this.#fd !== CLOSED, "a closed file is in no cache");
+    const cause = await this.#inFlight<number>(
+      (resolve, reject) => void this.#calls.dropCache(this.#fd).then(resolve, reject),
+    );
+    if (cause !== 0) throw diskError({ call: "posix_fadvise", path: this.#path, cause });
+  }
+
+  async close(): Promise<void> {
+    assert(this.#fd !== CLOSED, "a file is closed once");
+    const fd = this.#fd;
+    this.#fd = CLOSED;
+    if (this.#callsInFlight > 0) {
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+    }
+    await new Promise<void>((resolve, reject) => {
+      close(fd, (cause) =>
+        cause ? reject(diskError({ call: "close", path: this.#path, cause })) : resolve(),
+      );
+    });
+  }
+
+  /** Also keeps `readNow` from writing outside `target`: it works on addresses. */
+  #checkRead(position: number, target: Uint8Array, targetOffset: number, length: number): void {
+    assert(this.#fd !== CLOSED, "a closed file is not read");
+    assert(Number.isSafeInteger(position) && position >= 0, "a read begins inside its file");
+    assert(
+      Number.isInteger(targetOffset) && targetOffset >= 0 && Number.isInteger(length) && length >= 0,
+      "a read's place in its buffer is a whole number of bytes",
+    );
+    assert(targetOffset + length <= target.length, "a read stays inside its buffer");
+  }
+
+  #writeOne(position: number, part: Uint8Array): void {
+    let written: number;
+    try {
+      written = writeSync(this.#fd, part, 0, part.length, position);
+    } catch (cause) {
+      throw diskError({ call: "pwrite", path: this.#path, cause });
+    }
+    if (written !== part.length) throw this.#shortWrite("pwrite", position, part.length, written);
+  }
+
+  #writeSome(position: number, parts: readonly Uint8Array[]): number {
+    let lengthBytes = 0;
+    for (const part of parts) lengthBytes += part.length;
+    let written: number;
+    try {
+      written = writevSync(this.#fd, parts, position);
+    } catch (cause) {
+      throw diskError({ call: "pwritev", path: this.#path, cause });
+    }
+    if (written !== lengthBytes) throw this.#shortWrite("pwritev", position, lengthBytes, written);
+    return lengthBytes;
+  }
+
+  #readWaiting(position: number, target: Uint8Array, targetOffset: number, length: number): boolean {
+    let done = 0;
+    while (done < length) {
+      let count: number;
+      try {
+        count = readSync(this.#fd, target, targetOffset + done, length - done, position + done);
+      } catch (cause) {
+        throw diskError({ call: "pread", path: this.#path, cause });
+      }
+      if (count === 0) throw this.#endOfFile(position + done);
+      done += count;
+    }
+    return true;
+  }
+
+  #afterNowaitError(
+    cause: number,
+    position: number,
+    target: Uint8Array,
+    targetOffset: number,
+    length: number,
+  ): boolean {
+    switch (errnoName(cause)) {
+      case "EAGAIN":
+      case "EINTR":
+        return false;
+      case "ENOTSUP":
+      case "EOPNOTSUPP":
+      case "ENOSYS":
+        this.#nowait = false;
+        return this.#readWaiting(position, target, targetOffset, length);
+      default:
+        throw diskError({ call: "preadv2", path: this.#path, cause });
+    }
+  }
+
+  #readSome(position: number, target: Uint8Array, targetOffset: number, length: number): Promise<number> {
+    assert(this.#fd !== CLOSED, "a closed file is not read");
+    return this.#inFlight(
+      (resolve, reject) =>
+        void read(this.#fd, target, targetOffset, length, position, (cause, count) =>
+          cause ? reject(diskError({ call: "pread", path: this.#path, cause })) : resolve(count),
+        ),
+    );
+  }
+
+  async #inFlight<Value>(
+    start: (resolve: (value: Value) => void, reject: (error: unknown) => void) => void,
+  ): Promise<Value> {
+    this.#callsInFlight++;
+    try {
+      return await new Promise<Value>(start);
+    } finally {
+      if (--this.#callsInFlight === 0) this.#idle?.();
+    }
+  }
+
+  #endOfFile(position: number): RopewalkError {
+    return new RopewalkError(
+      "IO_ERROR",
+      `pread of ${this.#path} found the file's end at ${position}; it was ${this.sizeBytes} bytes long when opened.`,
+    );
+  }
+
+  #shortWrite(call: string, position: number, length: number, written: number): RopewalkError {
+    return new RopewalkError(
+      "IO_ERROR",
+      `${call} of ${this.#path} at ${position} wrote ${written} of ${length} bytes.`,
+    );
+  }
+}
