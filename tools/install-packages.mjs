@@ -13,7 +13,7 @@ if (reason) {
   console.error(`installing packages (${reason})`);
   // npm deletes node_modules as it works, so it must not run on the Node that lives in there.
   const path = (process.env.PATH ?? "").split(":").filter((entry) => !entry.endsWith("node_modules/.bin"));
-  const npm = spawnSync("npm", ["ci", "--no-fund", "--no-audit"], {
+  const npm = spawnSync("npm", ["ci", "--loglevel=error"], {
     cwd: root,
     env: { ...process.env, PATH: path.join(":") },
     stdio: ["ignore", 2, 2],

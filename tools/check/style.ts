@@ -8,6 +8,6 @@ export const styleCheck: Check = {
     runProgram({
       root,
       program: "node_modules/.bin/biome",
-      parameters: ["check", "--error-on-warnings", "--colors=off", "--max-diagnostics=50", "."],
+      parameters: ["check", "--error-on-warnings", "--colors=off", "--max-diagnostics=30", "."],
     }),
 };
