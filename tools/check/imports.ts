@@ -19,7 +19,7 @@ const ambient =
 export function checkImports(root: string, table: ImportTable = readImportTable()): string[] {
   const installed = declaredPackages(root);
   return projectFiles(root, "src", "sim", "bench", "test", "web", "tools")
-    .filter((file) => /\.(ts|mts|svelte)$/.test(file))
+    .filter((file) => /\.ts$/.test(file))
     .flatMap((file) => checkFile({ file, text: readFileSync(join(root, file), "utf8"), table, installed }));
 }
 
