@@ -1,0 +1,148 @@
+/**
+ * What block front ends serve: every volume, read-write, and every snapshot as VOLUME@SNAPSHOT, read-only.
+ *
+ * Always holds: an opened device is the volume under its configured layers under a measuring one; maps of what
+ * changed or is shared come straight from the pool and cover the asked range from its start without gaps.
+ * Errors: VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND, INVALID_NAME.
+ */
+import { formatMapName, type MapName, parseMapName } from "../base/object-name.ts";
+import type { BlockDevice } from "../device/mod.ts";
+import type { Clock } from "../ports/mod.ts";
+import type { ControlledPool } from "./controlled-pool.ts";
+import { MeasuredDevice } from "./measured-device.ts";
+import { VolumeMeter } from "./volume-meter.ts";
+
+export interface ExportSummary {
+  /** `VOLUME` or `VOLUME@SNAPSHOT`. */
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly isWritable: boolean;
+}
+
+/** A stretch of a device and its value in some map, stretches standing one behind the other. */
+export interface Stretch<Value> {
+  readonly lengthBytes: number;
+  readonly value: Value;
+}
+
+export interface MapQuery {
+  readonly export: string;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  readonly stretchesMax: number;
+}
+
+/** Puts the configured layers on a freshly opened device. */
+export type Stack = (volume: string, device: BlockDevice) => BlockDevice;
+
+export class Exports {
+  readonly #pool: ControlledPool;
+  readonly #clock: Clock;
+  readonly #stack: Stack;
+  readonly #meters = new Map<string, VolumeMeter>();
+
+  constructor(options: { pool: ControlledPool; clock: Clock; stack: Stack }) {
+    this.#pool = options.pool;
+    this.#clock = options.clock;
+    this.#stack = options.stack;
+  }
+
+  /** Every export, volumes first. */
+  list(): ExportSummary[] {
+    return [
+      ...this.#pool.volumes().map(({ name, sizeBytes }) => ({ name, sizeBytes, isWritable: true })),
+      ...this.#pool.snapshots().map(({ volume, name: snapshot, sizeBytes }) => {
+        return { name: formatMapName({ volume, snapshot }), sizeBytes, isWritable: false };
+      }),
+    ];
+  }
+
+  show(name: string): ExportSummary {
+    const map = parseMapName(name);
+    const { sizeBytes } =
+      map.snapshot === undefined
+        ? this.#pool.volume(map.volume)
+        : this.#pool.snapshot(map.volume, map.snapshot);
+    return { name, sizeBytes, isWritable: map.snapshot === undefined };
+  }
+
+  /** Opens for a client, which counts as connected until it closes the device. */
+  open(name: string): BlockDevice {
+    const { volume, snapshot } = parseMapName(name);
+    const device =
+      snapshot === undefined ? this.#pool.openVolume(volume) : this.#pool.openSnapshot(volume, snapshot);
+    return new MeasuredDevice({
+      device: this.#stack(volume, device),
+      meter: this.#meterOf(name),
+      clock: this.#clock,
+    });
+  }
+
+  /** Snapshots of the export's volume, which its changes can be asked against; not the export itself. */
+  comparableSnapshots(name: string): string[] {
+    const { volume, snapshot: own } = parseMapName(name);
+    return this.#pool
+      .snapshots(volume)
+      .map((snapshot) => snapshot.name)
+      .filter((snapshot) => snapshot !== own);
+  }
+
+  /** How many maps below the range's data is. */
+  async allocationDepth(query: MapQuery): Promise<Stretch<number>[]> {
+    const map = mapOf(parseMapName(query.export));
+    const extents = await this.#pool.allocationDepth(
+      map,
+      query.offsetBytes,
+      query.lengthBytes,
+      query.stretchesMax,
+    );
+    return extents.map(({ lengthBytes, depth }) => ({ lengthBytes, value: depth }));
+  }
+
+  /** Where the export differs from a snapshot of its volume. */
+  async changesSince(snapshot: string, query: MapQuery): Promise<Stretch<boolean>[]> {
+    const map = parseMapName(query.export);
+    const end = query.offsetBytes + query.lengthBytes;
+    const stretches: Stretch<boolean>[] = [];
+    let at = query.offsetBytes;
+    const append = (until: number, value: boolean): void => {
+      if (until <= at) return;
+      const last = stretches.at(-1);
+      if (last?.value === value)
+        stretches.splice(-1, 1, { lengthBytes: last.lengthBytes + until - at, value });
+      else stretches.push({ lengthBytes: until - at, value });
+      at = until;
+    };
+    const differences = this.#pool.difference({
+      from: { volume: map.volume, snapshot },
+      to: mapOf(map),
+      offset: query.offsetBytes,
+      length: query.lengthBytes,
+    });
+    for await (const { offsetBytes, lengthBytes } of differences) {
+      append(Math.min(offsetBytes, end), false);
+      append(Math.min(offsetBytes + lengthBytes, end), true);
+      // One more than asked for: only then is the last one that is kept known to be whole.
+      if (stretches.length > query.stretchesMax) break;
+    }
+    if (stretches.length <= query.stretchesMax) append(end, false);
+    return stretches.slice(0, query.stretchesMax);
+  }
+
+  /** Meters of everything that was ever opened and still exists, by export name. */
+  meters(): ReadonlyMap<string, VolumeMeter> {
+    const names = new Set(this.list().map(({ name }) => name));
+    for (const name of this.#meters.keys()) if (!names.has(name)) this.#meters.delete(name);
+    return this.#meters;
+  }
+
+  #meterOf(name: string): VolumeMeter {
+    let meter = this.#meters.get(name);
+    if (!meter) this.#meters.set(name, (meter = new VolumeMeter()));
+    return meter;
+  }
+}
+
+function mapOf({ volume, snapshot }: MapName): { volume: string; snapshot?: string } {
+  return snapshot === undefined ? { volume } : { volume, snapshot };
+}
