@@ -1,4 +1,5 @@
 /** The ports: everything that Ropewalk needs from the world, as interfaces. `host/` and `sim/` implement them. */
 export * from "./clock.ts";
 export * from "./disk.ts";
+export * from "./network.ts";
 export * from "./random.ts";
