@@ -10,11 +10,11 @@ const SENTENCES_MAX = 100;
 export interface ScrubProgress {
   readonly errors: number;
   /** What was found damaged, the first hundred. */
-  readonly damage: readonly string[];
+  readonly damage: string[];
 }
 
 export interface ScrubOutcome extends ScrubResult {
-  readonly damage: readonly string[];
+  readonly damage: string[];
 }
 
 export type Scrub = LongWork<undefined, ScrubProgress, ScrubOutcome>;

@@ -1,0 +1,68 @@
+/**
+ * The HTTP front end as the daemon starts and stops it.
+ * Always holds: it listens before the pool is open, so that a taken address is known before anything is made;
+ * requests that come meanwhile wait. Errors: ADDRESS_IN_USE.
+ */
+import type { AddressInfo } from "node:net";
+import { RopewalkError } from "../../base/errors.ts";
+import type { Clock } from "../../ports/mod.ts";
+import type { Application } from "./api.ts";
+import { type ApplicationOptions, makeApplication } from "./application.ts";
+
+export class HttpServer {
+  readonly #app: Application;
+  readonly #clock: Clock;
+  #connections = 0;
+
+  constructor(
+    options: Omit<ApplicationOptions, "connections"> & {
+      readonly clock: Clock;
+      /** Connections of the other front ends. */
+      readonly connections: () => Record<string, number>;
+    },
+  ) {
+    this.#clock = options.clock;
+    const connections = () => ({ ...options.connections(), http: this.#connections });
+    this.#app = makeApplication({ ...options, connections });
+    this.#app.server.on("connection", (socket) => {
+      this.#connections++;
+      socket.once("close", () => void this.#connections--);
+    });
+  }
+
+  /** Listens; the addresses as HOST:PORT. ADDRESS_IN_USE */
+  async listen({ host, port }: { host: string; port: number }): Promise<string[]> {
+    try {
+      await this.#app.listen({ host, port, backlog: 511 });
+    } catch (cause) {
+      await this.#app.close();
+      throw addressError(`${host}:${port}`, cause);
+    }
+    return this.#app.addresses().map(formatAddress);
+  }
+
+  /** Stops accepting, lets requests under way finish for at most `graceMs`, then cuts them. */
+  async close(graceMs: number): Promise<void> {
+    const timer = this.#clock.after(graceMs, () => this.#app.server.closeAllConnections());
+    await this.#app.close();
+    timer.cancel();
+  }
+}
+
+function formatAddress(bound: AddressInfo | string): string {
+  if (typeof bound === "string") return bound;
+  const { address, family, port } = bound;
+  return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+function addressError(address: string, cause: unknown): unknown {
+  const reasons: Record<string, string> = {
+    EADDRINUSE: "is in use by another process; stop it, or name another address with --http",
+    EADDRNOTAVAIL: "is no address of this machine; name another one with --http",
+    EACCES: "may not be listened on by this user; name another one with --http",
+    ENOTFOUND: "has a host name that nobody knows; name another one with --http",
+  };
+  const reason = reasons[(cause as { code?: string }).code ?? ""];
+  if (reason === undefined) return cause;
+  return new RopewalkError("ADDRESS_IN_USE", `The HTTP address ${address} ${reason}.`, { cause });
+}

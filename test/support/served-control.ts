@@ -1,0 +1,72 @@
+// The HTTP front end on a free port over a pool in memory, for tests of the API and of its clients.
+import { Control } from "../../src/control/mod.ts";
+import { BearerKey, HTTP_LIMITS_DEFAULT, type HttpLimits, HttpServer } from "../../src/frontend/http/mod.ts";
+import { hostClock } from "../../src/host/mod.ts";
+import { FakePool } from "./fake-pool.ts";
+
+export interface ServedControl extends AsyncDisposable {
+  readonly url: string;
+  readonly key: string;
+  readonly pool: FakePool;
+  readonly control: Control;
+  readonly server: HttpServer;
+  /** What was logged as an error. */
+  readonly defects: object[];
+  /** Sends a request with the key; a body is sent as JSON. */
+  call(
+    method: string,
+    path: string,
+    body?: unknown,
+  ): Promise<{ status: number; json: unknown; headers: Headers }>;
+}
+
+export async function serveControl(limits: Partial<HttpLimits> = {}): Promise<ServedControl> {
+  const pool = new FakePool();
+  const machine = {
+    version: "1.2.3",
+    rssBytes: () => 12_345,
+    longestTurnMs: () => ({ lastMinute: 1.5, sinceStart: 20 }),
+  };
+  const control = new Control({ pool, clock: hostClock, machine, stack: (_volume, device) => device });
+  const key = "test-key-0123456789";
+  const defects: object[] = [];
+  const server = new HttpServer({
+    control: Promise.resolve(control),
+    key: new BearerKey(key),
+    version: machine.version,
+    log: { debug() {}, info() {}, error: (fields) => void defects.push(fields) },
+    connections: () => ({ nbd: 3 }),
+    limits: { ...HTTP_LIMITS_DEFAULT, ...limits },
+    clock: hostClock,
+  });
+  const [address] = await server.listen({ host: "127.0.0.1", port: 0 });
+  const url = `http://${address}`;
+  return {
+    url,
+    key,
+    pool,
+    control,
+    server,
+    defects,
+    async call(method, path, body) {
+      const response = await fetch(url + path, {
+        method,
+        headers: {
+          authorization: `Bearer ${key}`,
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+        },
+        ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      const isJson = response.headers.get("content-type")?.startsWith("application/json") === true;
+      return {
+        status: response.status,
+        headers: response.headers,
+        json: text === "" ? undefined : isJson ? (JSON.parse(text) as unknown) : text,
+      };
+    },
+    async [Symbol.asyncDispose]() {
+      await server.close(0);
+    },
+  };
+}
