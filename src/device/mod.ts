@@ -1,2 +1,6 @@
 /** The device room's public door. */
 export * from "./block-device.ts";
+export { checkDevice } from "./checked-device.ts";
+export type { LayerWorld } from "./layers/layer.ts";
+export { MemoryDevice, type MemoryDeviceOptions } from "./memory-device.ts";
+export { buildStack, type LayerDescription, type LayerStack, type StackDescription } from "./stack.ts";
