@@ -2,3 +2,4 @@
 export { hostClock } from "./clock.ts";
 export { openDirectoryDisk } from "./directory-disk.ts";
 export { hostRandom } from "./random.ts";
+export { isLoopback, SocketNetwork } from "./stream-server.ts";

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { serveControl } from "../../../test/support/served-control.ts";
 
 /** The value of a metric's line, by its name and labels as Prometheus writes them. */
-function valueOf(metrics: string, series: string): number {
+function sample(metrics: string, series: string): number {
   const line = metrics.split("\n").find((each) => each.startsWith(`${series} `));
   assert.ok(line, `no ${series} in the metrics`);
   return Number(line.slice(series.length + 1));
@@ -22,17 +22,17 @@ test("requests, bytes, errors and latencies of each volume are counted", async (
   assert.throws(() => snapshot.write(0, new Uint8Array(512), 0), { code: "READ_ONLY" });
 
   const metrics = await (await fetch(`${daemon.url}/metrics`)).text();
-  assert.equal(valueOf(metrics, 'ropewalk_requests_total{volume="v",request="write"}'), 2);
-  assert.equal(valueOf(metrics, 'ropewalk_request_bytes_total{volume="v",request="write"}'), 4608);
-  assert.equal(valueOf(metrics, 'ropewalk_requests_total{volume="v",request="read"}'), 1);
-  assert.equal(valueOf(metrics, 'ropewalk_requests_total{volume="v",request="flush"}'), 1);
-  assert.equal(valueOf(metrics, 'ropewalk_request_errors_total{volume="v@s",request="write"}'), 1);
+  assert.equal(sample(metrics, 'ropewalk_requests_total{volume="v",request="write"}'), 2);
+  assert.equal(sample(metrics, 'ropewalk_request_bytes_total{volume="v",request="write"}'), 4608);
+  assert.equal(sample(metrics, 'ropewalk_requests_total{volume="v",request="read"}'), 1);
+  assert.equal(sample(metrics, 'ropewalk_requests_total{volume="v",request="flush"}'), 1);
+  assert.equal(sample(metrics, 'ropewalk_request_errors_total{volume="v@s",request="write"}'), 1);
   const histogram = "ropewalk_request_duration_seconds";
   const labels = 'volume="v",request="write"';
-  assert.equal(valueOf(metrics, `${histogram}_bucket{${labels},le="+Inf"}`), 2);
-  assert.equal(valueOf(metrics, `${histogram}_count{${labels}}`), 2);
-  assert.ok(valueOf(metrics, `${histogram}_sum{${labels}}`) > 0);
-  assert.equal(valueOf(metrics, 'ropewalk_volume_clients{volume="v"}'), 1);
+  assert.equal(sample(metrics, `${histogram}_bucket{${labels},le="+Inf"}`), 2);
+  assert.equal(sample(metrics, `${histogram}_count{${labels}}`), 2);
+  assert.ok(sample(metrics, `${histogram}_sum{${labels}}`) > 0);
+  assert.equal(sample(metrics, 'ropewalk_volume_clients{volume="v"}'), 1);
 });
 
 test("the pool, the loop, the connections and the daemon are measured", async () => {
@@ -44,14 +44,14 @@ test("the pool, the loop, the connections and the daemon are measured", async ()
     metadataBytesWritten: 100,
   });
   const metrics = await (await fetch(`${daemon.url}/metrics`)).text();
-  assert.equal(valueOf(metrics, "ropewalk_pool_write_amplification"), 1.5);
-  assert.equal(valueOf(metrics, "ropewalk_pool_client_written_bytes_total"), 1000);
-  assert.equal(valueOf(metrics, "ropewalk_pool_segments"), 3);
-  assert.equal(valueOf(metrics, 'ropewalk_loop_longest_turn_seconds{window="minute"}'), 0.0015);
-  assert.equal(valueOf(metrics, 'ropewalk_connections{front_end="nbd"}'), 3);
-  assert.equal(valueOf(metrics, 'ropewalk_connections{front_end="http"}'), 1);
-  assert.equal(valueOf(metrics, "ropewalk_resident_bytes"), 12_345);
-  assert.equal(valueOf(metrics, 'ropewalk_info{version="1.2.3"}'), 1);
+  assert.equal(sample(metrics, "ropewalk_pool_write_amplification"), 1.5);
+  assert.equal(sample(metrics, "ropewalk_pool_client_written_bytes_total"), 1000);
+  assert.equal(sample(metrics, "ropewalk_pool_segments"), 3);
+  assert.equal(sample(metrics, 'ropewalk_loop_longest_turn_seconds{window="minute"}'), 0.0015);
+  assert.equal(sample(metrics, 'ropewalk_connections{front_end="nbd"}'), 3);
+  assert.equal(sample(metrics, 'ropewalk_connections{front_end="http"}'), 1);
+  assert.equal(sample(metrics, "ropewalk_resident_bytes"), 12_345);
+  assert.equal(sample(metrics, 'ropewalk_info{version="1.2.3"}'), 1);
 });
 
 test("metrics of a deleted volume are gone", async () => {

@@ -69,9 +69,10 @@ test("a collection is cancelled between two steps", async () => {
   };
   const waiting = daemon.call("POST", "/api/v1/gc");
   await entered.promise;
-  const cancelling = daemon.call("DELETE", "/api/v1/gc");
+  const cancelling = daemon.control.collection.cancel();
   gate.resolve();
-  const { state, progress } = (await cancelling).json as Work;
+  await cancelling;
+  const { state, progress } = (await daemon.call("DELETE", "/api/v1/gc")).json as Work;
   assert.equal(state, "cancelled");
   assert.deepEqual(progress, { segmentsFreed: 0, usedBytes: 3 * 2 ** 20, liveBytes: 0 });
   assert.equal(((await waiting).json as { code: string }).code, "CANCELLED");

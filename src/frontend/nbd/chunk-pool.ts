@@ -1,0 +1,93 @@
+/**
+ * Memory that bytes of the network stand in: chunks, counted by reference, shared by all connections.
+ *
+ * Always holds: a chunk goes back to the pool when the last one that retained it releases it, and not before;
+ * so a write's payload is handed to the device where it arrived. The pool keeps a bounded number of free
+ * chunks; the rest is the garbage collector's.
+ */
+import { assert } from "../../base/assert.ts";
+
+/** What an idle connection holds. */
+export const SMALL_BYTES = 8 * 1024;
+/** Four replies or requests of 128 KiB with their headers: one turn of a busy connection. */
+export const LARGE_BYTES = 4 * 128 * 1024 + 4 * 1024;
+const SMALL_FREE_MAX = 1024;
+const LARGE_FREE_MAX = 48;
+/** Free chunks for longer payloads (powers of two), all sizes together. */
+const LONG_FREE_BYTES_MAX = 32 * 1024 * 1024;
+
+export class Chunk {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+  readonly #home: Chunk[] | undefined;
+  readonly #pool: ChunkPool;
+  references = 0;
+
+  constructor(pool: ChunkPool, lengthBytes: number, home: Chunk[] | undefined) {
+    this.bytes = Buffer.allocUnsafeSlow(lengthBytes);
+    this.view = new DataView(this.bytes.buffer);
+    this.#pool = pool;
+    this.#home = home;
+  }
+
+  get lengthBytes(): number {
+    return this.bytes.length;
+  }
+
+  retain(): void {
+    this.references++;
+  }
+
+  release(): void {
+    assert(this.references > 0, "a chunk is released no more often than it was retained");
+    if (--this.references === 0) this.#pool.takeBack(this, this.#home);
+  }
+}
+
+export class ChunkPool {
+  readonly #small: Chunk[] = [];
+  readonly #large: Chunk[] = [];
+  readonly #long: Chunk[] = [];
+  #longFreeBytes = 0;
+  /** Bytes of chunks that are in use. */
+  usedBytes = 0;
+
+  small(): Chunk {
+    return this.#out(this.#small.pop() ?? new Chunk(this, SMALL_BYTES, this.#small));
+  }
+
+  large(): Chunk {
+    return this.#out(this.#large.pop() ?? new Chunk(this, LARGE_BYTES, this.#large));
+  }
+
+  /** A chunk with room for `lengthBytes`, large or longer. */
+  atLeast(lengthBytes: number): Chunk {
+    if (lengthBytes <= LARGE_BYTES) return this.large();
+    const sizeBytes = 2 ** Math.ceil(Math.log2(lengthBytes));
+    const index = this.#long.findIndex((chunk) => chunk.lengthBytes === sizeBytes);
+    if (index < 0) return this.#out(new Chunk(this, sizeBytes, undefined));
+    this.#longFreeBytes -= sizeBytes;
+    return this.#out(this.#long.splice(index, 1)[0]!);
+  }
+
+  takeBack(chunk: Chunk, home: Chunk[] | undefined): void {
+    this.usedBytes -= chunk.lengthBytes;
+    if (home !== undefined) {
+      if (home.length < (home === this.#small ? SMALL_FREE_MAX : LARGE_FREE_MAX)) home.push(chunk);
+    } else if (this.#longFreeBytes + chunk.lengthBytes <= LONG_FREE_BYTES_MAX) {
+      this.#longFreeBytes += chunk.lengthBytes;
+      this.#long.push(chunk);
+    }
+  }
+
+  /** A chunk that must not be used again by anybody, although nobody holds it. */
+  abandon(chunk: Chunk): void {
+    this.usedBytes -= chunk.lengthBytes;
+  }
+
+  #out(chunk: Chunk): Chunk {
+    chunk.references = 1;
+    this.usedBytes += chunk.lengthBytes;
+    return chunk;
+  }
+}

@@ -1,0 +1,289 @@
+/**
+ * One client: its stream, its handshake, then its requests.
+ *
+ * Always holds: it reads from the stream only while the phase can take more; everything that a turn answers
+ * goes out in one write; the export's device is closed once, after the last request in work has ended,
+ * whether the client said goodbye, vanished or broke the protocol.
+ */
+import { asRopewalkError } from "../../base/errors.ts";
+import type { BlockDevice } from "../../device/mod.ts";
+import type { ByteStream, StreamReceiver, TlsIdentity } from "../../ports/mod.ts";
+import { ByteAccount, type ByteBudget } from "./byte-budget.ts";
+import type { ChunkPool } from "./chunk-pool.ts";
+import type { NbdCounters } from "./counters.ts";
+import { deviceError } from "./export-facts.ts";
+import type { NbdExports } from "./exports.ts";
+import { Handshake, type TlsMode } from "./handshake.ts";
+import { type NbdLimits, PAYLOAD_PROGRESS_BYTES } from "./limits.ts";
+import { ReceiveWindow } from "./receive-window.ts";
+import { ReplyQueue } from "./reply-queue.ts";
+import { Transmission, type TransmissionStart } from "./transmission.ts";
+
+/** What all connections of a server share. */
+export interface ConnectionWorld {
+  readonly exports: NbdExports;
+  readonly tls: TlsMode;
+  readonly limits: NbdLimits;
+  readonly pool: ChunkPool;
+  readonly budget: ByteBudget;
+  readonly counters: NbdCounters;
+  readonly nowMs: () => number;
+  /** The connection is over and holds nothing any more. */
+  readonly ended: (connection: Connection) => void;
+  /** Why a connection was closed by us: for the log. */
+  readonly report: (peer: string, sentence: string) => void;
+}
+
+/** Progress as of a look at the clock, to see later whether there was more. */
+interface ProgressMark {
+  readonly atMs: number;
+  readonly bytes: number;
+}
+
+export class Connection implements StreamReceiver {
+  readonly #world: ConnectionWorld;
+  readonly #window: ReceiveWindow;
+  readonly #replies: ReplyQueue;
+  readonly #account: ByteAccount;
+  readonly #handshake: Handshake;
+  readonly #startedMs: number;
+  #transmission: Transmission | undefined;
+  #device: BlockDevice | undefined;
+  #stream: ByteStream | undefined;
+  #advancing = false;
+  #scheduled = false;
+  /** TLS is to begin once the answer in the clear is with the kernel. */
+  #tlsNext: TlsIdentity | undefined;
+  /** Between STARTTLS and the end of the TLS handshake nothing is taken. */
+  #securing = false;
+  #peerEnded = false;
+  #finishing = false;
+  #endSent = false;
+  #gone = false;
+  #released = false;
+  #payloadMark: ProgressMark | undefined;
+  #replyMark: ProgressMark | undefined;
+
+  constructor(world: ConnectionWorld) {
+    this.#world = world;
+    this.#startedMs = world.nowMs();
+    this.#window = new ReceiveWindow(world.pool);
+    const limitBytes = world.limits.connectionBytesMax;
+    this.#account = new ByteAccount(world.budget, { limitBytes, wake: this.#soon });
+    this.#replies = new ReplyQueue(world.pool, this.#account);
+    this.#handshake = new Handshake({
+      exports: world.exports,
+      tls: world.tls,
+      window: this.#window,
+      replies: this.#replies,
+      optionsMax: world.limits.optionsMax,
+      replyBytesMax: world.limits.replyBytesMax,
+      startTls: (identity) => {
+        this.#securing = true;
+        this.#tlsNext = identity;
+      },
+      transmit: (start) => this.#transmit(start),
+      finish: () => this.finish(),
+      progressed: this.#soon,
+      fail: (error) => this.#fail(error),
+    });
+  }
+
+  opened(stream: ByteStream): void {
+    this.#stream = stream;
+    this.#replies.stream = stream;
+    this.#handshake.greet();
+    this.#replies.flush();
+  }
+
+  target(): Uint8Array {
+    return this.#window.target();
+  }
+
+  received(length: number): void {
+    this.#window.received(length);
+    if (this.#finishing) this.#window.skip(this.#window.availableBytes);
+    else this.#advance();
+  }
+
+  drained(): void {
+    this.#replies.drained();
+    this.#advance();
+  }
+
+  secured(): void {
+    this.#securing = false;
+    this.#handshake.secured();
+    this.#advance();
+  }
+
+  /** A client that sends no more is answered what it has asked, as after a goodbye. */
+  ended(): void {
+    this.#peerEnded = true;
+    this.#advance();
+  }
+
+  closed(error: Error | undefined): void {
+    if (error !== undefined && this.#securing) this.#world.report(this.#peer, `TLS failed: ${error.message}`);
+    this.#gone = true;
+    this.#transmission?.stop();
+    this.#window.close();
+    this.#replies.close();
+    this.#account.leave();
+    this.#releaseWhenIdle();
+  }
+
+  /** Takes no more requests, answers those in work, then closes. */
+  finish(): void {
+    this.#finishing = true;
+    this.#transmission?.stop();
+    this.#soon();
+  }
+
+  destroy(): void {
+    this.#stream?.destroy();
+  }
+
+  /** Closes a client that has used up its time; called every now and then. */
+  check(): void {
+    if (this.#gone) return;
+    const { limits, nowMs, budget } = this.#world;
+    const now = nowMs();
+    if (this.#transmission === undefined && now - this.#startedMs > limits.handshakeTimeoutMs)
+      return this.#giveUp("the handshake took too long");
+    if (this.#payloadStalls(now)) return this.#giveUp("a payload did not arrive in its time");
+    if (this.#repliesStall(now) && (this.#finishing || budget.waiting > 0))
+      this.#giveUp("the client takes no replies while memory is wanted");
+  }
+
+  #payloadStalls(now: number): boolean {
+    const transmission = this.#transmission;
+    const missingBytes = transmission?.waitsFor === "nothing" ? transmission.missingPayloadBytes : undefined;
+    if (missingBytes === undefined) {
+      this.#payloadMark = undefined;
+      return false;
+    }
+    const bytes = this.#window.receivedBytes;
+    this.#payloadMark ??= { atMs: now, bytes };
+    if (now - this.#payloadMark.atMs < this.#world.limits.payloadTimeoutMs) return false;
+    if (bytes - this.#payloadMark.bytes < PAYLOAD_PROGRESS_BYTES) return true;
+    this.#payloadMark = { atMs: now, bytes };
+    return false;
+  }
+
+  #repliesStall(now: number): boolean {
+    if (!this.#replies.busy) {
+      this.#replyMark = undefined;
+      return false;
+    }
+    const bytes = this.#replies.batchesTaken;
+    if (this.#replyMark?.bytes !== bytes) this.#replyMark = { atMs: now, bytes };
+    return now - this.#replyMark.atMs >= this.#world.limits.replyTimeoutMs;
+  }
+
+  #transmit(start: TransmissionStart): void {
+    this.#device = start.device;
+    this.#transmission = new Transmission(start, {
+      window: this.#window,
+      replies: this.#replies,
+      account: this.#account,
+      pool: this.#world.pool,
+      limits: this.#world.limits,
+      counters: this.#world.counters,
+      progressed: this.#soon,
+    });
+    if (this.#finishing) this.#transmission.stop();
+  }
+
+  /** Goes on after the callbacks of this turn that are still to come, so that their replies leave together. */
+  readonly #soon = (): void => {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#advance();
+    });
+  };
+
+  #advance(): void {
+    if (this.#advancing) return;
+    this.#advancing = true;
+    try {
+      if (!this.#gone) this.#work();
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#advancing = false;
+    }
+    if (this.#gone) {
+      this.#replies.close();
+      this.#releaseWhenIdle();
+      return;
+    }
+    this.#endWhenIdle();
+    if (this.#waits()) this.#stream?.pause();
+    else this.#stream?.resume();
+  }
+
+  #work(): void {
+    for (let again = true; again; ) {
+      again = false;
+      if (this.#securing) {
+        // Nothing that came before TLS may be read as if it came after.
+      } else if (this.#transmission !== undefined) {
+        this.#transmission.advance();
+      } else if (!this.#finishing) {
+        this.#handshake.advance();
+        // Requests may stand right behind the option that began the transmission.
+        again = this.#transmission !== undefined;
+      }
+      const queuedBytes = this.#replies.queuedBytes;
+      this.#replies.flush();
+      // What was in the way may have gone out at once.
+      if (this.#replies.queuedBytes < queuedBytes && this.#waits()) again = true;
+    }
+    if (this.#tlsNext !== undefined && !this.#replies.busy) {
+      const identity = this.#tlsNext;
+      this.#tlsNext = undefined;
+      this.#window.reset();
+      this.#stream?.startTls(identity);
+    }
+    if (this.#peerEnded && !this.#finishing && !this.#waits()) this.finish();
+  }
+
+  #waits(): boolean {
+    if (this.#securing) return this.#tlsNext !== undefined;
+    if (this.#finishing) return false;
+    if (this.#transmission !== undefined) return this.#transmission.waitsFor !== "nothing";
+    return this.#handshake.waits;
+  }
+
+  #endWhenIdle(): void {
+    if (this.#transmission?.ended) this.#finishing = true;
+    if (!this.#finishing || this.#endSent || this.#replies.queuedBytes > 0) return;
+    if ((this.#transmission?.inFlight ?? 0) > 0) return;
+    this.#endSent = true;
+    this.#stream?.end();
+  }
+
+  #releaseWhenIdle(): void {
+    if (this.#released || (this.#transmission?.inFlight ?? 0) > 0) return;
+    this.#released = true;
+    const closing = this.#device === undefined ? this.#handshake.close() : this.#device.close();
+    closing.catch((error: unknown) => void deviceError(error)).then(() => this.#world.ended(this));
+  }
+
+  #fail(error: unknown): void {
+    this.#giveUp(asRopewalkError(deviceError(error)).message);
+  }
+
+  #giveUp(sentence: string): void {
+    this.#world.report(this.#peer, sentence);
+    this.#transmission?.stop();
+    this.#stream?.destroy();
+  }
+
+  get #peer(): string {
+    return this.#stream?.peer.description ?? "unknown";
+  }
+}

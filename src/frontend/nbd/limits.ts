@@ -1,0 +1,37 @@
+/** The front end's limits. Each can be set; what a connection meets at a limit is said beside it. */
+
+export interface NbdLimits {
+  /** Connections at once; one more is closed before the greeting. */
+  readonly connectionsMax: number;
+  /** Options in one handshake; one more ends the connection. */
+  readonly optionsMax: number;
+  /** From connecting to the first request, with waiting for the client; then the connection is closed. */
+  readonly handshakeTimeoutMs: number;
+  /** In each such period the rest of a payload, or 64 KiB of it, must arrive; else the connection is closed. */
+  readonly payloadTimeoutMs: number;
+  /** A client that takes no replies for so long is closed when others wait for memory, or when it is leaving. */
+  readonly replyTimeoutMs: number;
+  /** Requests that one connection may have in work; then it is read no further until one is done. */
+  readonly requestsMax: number;
+  /** Replies that wait for the client; beyond it the connection is read no further. */
+  readonly replyBytesMax: number;
+  /** Bytes of reads and writes in work of one connection; then it is read no further. */
+  readonly connectionBytesMax: number;
+  /** The same of all connections together. */
+  readonly totalBytesMax: number;
+}
+
+export const DEFAULT_NBD_LIMITS: NbdLimits = {
+  connectionsMax: 4096,
+  optionsMax: 512,
+  handshakeTimeoutMs: 30_000,
+  payloadTimeoutMs: 30_000,
+  replyTimeoutMs: 30_000,
+  requestsMax: 4096,
+  replyBytesMax: 4 * 1024 * 1024,
+  connectionBytesMax: 64 * 1024 * 1024,
+  totalBytesMax: 128 * 1024 * 1024,
+};
+
+/** Progress that a payload must make in one period of `payloadTimeoutMs`. */
+export const PAYLOAD_PROGRESS_BYTES = 64 * 1024;

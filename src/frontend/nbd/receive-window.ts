@@ -1,0 +1,108 @@
+/**
+ * The bytes that arrived on one connection and are not consumed yet, always in one piece.
+ *
+ * Always holds: [start, end) of `chunk` is what arrived; whoever waits for more than fits behind `start` says so
+ * by `want`, and the window then goes on in a chunk where it fits, taking the few bytes along. A payload
+ * that fits is never copied. A connection that sends little holds a small chunk only.
+ */
+import { type Chunk, type ChunkPool, LARGE_BYTES, SMALL_BYTES } from "./chunk-pool.ts";
+
+/** Below this much room it is cheaper to begin another chunk than to read in bits. */
+const ROOM_BYTES_MIN = 64 * 1024;
+const SMALL_ROOM_BYTES_MIN = 1024;
+/** Small reads in a row after which a connection counts as quiet. */
+const BUSY_READS = 16;
+
+export class ReceiveWindow {
+  readonly #pool: ChunkPool;
+  chunk: Chunk;
+  start = 0;
+  end = 0;
+  #wantedBytes = 1;
+  #offeredBytes = 0;
+  #busyReads = 0;
+  /** All bytes that ever arrived. */
+  receivedBytes = 0;
+
+  constructor(pool: ChunkPool) {
+    this.#pool = pool;
+    this.chunk = pool.small();
+  }
+
+  get availableBytes(): number {
+    return this.end - this.start;
+  }
+
+  /** Nothing can go on before `bytes` bytes from `start` are there. */
+  want(bytes: number): void {
+    this.#wantedBytes = bytes;
+  }
+
+  consume(bytes: number): void {
+    this.start += bytes;
+    this.#wantedBytes = 1;
+  }
+
+  /** Consumes up to `bytes` bytes; returns how many there were. */
+  skip(bytes: number): number {
+    const skipped = Math.min(bytes, this.end - this.start);
+    this.consume(skipped);
+    return skipped;
+  }
+
+  /** Where the next bytes should go. */
+  target(): Uint8Array {
+    const chunk = this.chunk;
+    const quiet = this.#busyReads === 0;
+    if (this.start === this.end) {
+      if (chunk.references === 1 && (chunk.lengthBytes === SMALL_BYTES || !quiet)) this.start = this.end = 0;
+      else if (quiet && chunk.lengthBytes > SMALL_BYTES) this.#moveOn();
+    }
+    const roomBytes = this.chunk.lengthBytes - this.end;
+    const roomBytesMin = this.chunk.lengthBytes === SMALL_BYTES ? SMALL_ROOM_BYTES_MIN : ROOM_BYTES_MIN;
+    const missingBytes = this.#wantedBytes - (this.end - this.start);
+    if (
+      roomBytes < missingBytes ||
+      roomBytes === 0 ||
+      (roomBytes < roomBytesMin && missingBytes < roomBytesMin / 2)
+    )
+      this.#moveOn();
+    this.#offeredBytes = this.chunk.lengthBytes - this.end;
+    return this.end === 0 ? this.chunk.bytes : this.chunk.bytes.subarray(this.end);
+  }
+
+  /** `length` bytes arrived in what `target` gave. */
+  received(length: number): void {
+    this.end += length;
+    this.receivedBytes += length;
+    if (length === this.#offeredBytes || length > SMALL_BYTES / 2) this.#busyReads = BUSY_READS;
+    else if (this.#busyReads > 0) this.#busyReads--;
+  }
+
+  /** Goes on in another chunk that has room for what is wanted, with the unconsumed bytes at its beginning. */
+  #moveOn(): void {
+    const neededBytes = Math.max(this.#wantedBytes, this.#busyReads > 0 ? LARGE_BYTES : 0);
+    const fits = neededBytes <= SMALL_BYTES && this.availableBytes < SMALL_BYTES;
+    const next = fits
+      ? this.#pool.small()
+      : this.#pool.atLeast(Math.max(neededBytes, this.availableBytes + 1));
+    this.chunk.bytes.copy(next.bytes, 0, this.start, this.end);
+    this.end -= this.start;
+    this.start = 0;
+    this.chunk.release();
+    this.chunk = next;
+  }
+
+  /** Forgets everything that arrived. The old chunk may still be known to the socket, so nobody gets it again. */
+  reset(): void {
+    this.#pool.abandon(this.chunk);
+    this.chunk = this.#pool.small();
+    this.start = this.end = 0;
+    this.#wantedBytes = 1;
+  }
+
+  close(): void {
+    this.start = this.end = 0;
+    this.chunk.release();
+  }
+}

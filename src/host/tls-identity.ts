@@ -1,0 +1,37 @@
+/**
+ * Certificates for the streams' TLS. Always holds: TLS 1.2 at least; with a client authority a client without
+ * a certificate of its is turned away.
+ */
+import { createSecureContext, type SecureContext } from "node:tls";
+import { RopewalkError } from "../base/errors.ts";
+import type { TlsFiles, TlsIdentity } from "../ports/mod.ts";
+
+export interface TlsSettings {
+  readonly secureContext: SecureContext;
+  readonly requestCert: boolean;
+  readonly rejectUnauthorized: boolean;
+}
+
+/** INVALID_CONFIG when the texts are no certificate, key and authority that belong together. */
+export function makeTlsIdentity(files: TlsFiles): TlsIdentity {
+  try {
+    const secureContext = createSecureContext({
+      cert: files.certificate,
+      key: files.key,
+      minVersion: "TLSv1.2",
+      ...(files.clientAuthority === undefined ? {} : { ca: files.clientAuthority }),
+    });
+    const requestCert = files.clientAuthority !== undefined;
+    const settings: TlsSettings = { secureContext, requestCert, rejectUnauthorized: requestCert };
+    return settings as unknown as TlsIdentity;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new RopewalkError("INVALID_CONFIG", `the TLS certificate or key cannot be used: ${reason}`, {
+      cause,
+    });
+  }
+}
+
+export function tlsSettings(identity: TlsIdentity): TlsSettings {
+  return identity as unknown as TlsSettings;
+}
