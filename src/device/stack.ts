@@ -75,7 +75,8 @@ export function buildStack(description: unknown, world: LayerWorld): LayerStack 
       const kind = LAYER_KINDS.find((candidate) => candidate.name === name);
       if (kind === undefined) {
         const known = LAYER_KINDS.map((candidate) => candidate.name).join(", ");
-        throw invalid(where, `names the layer ${quoted(String(name))}; known are ${known}`);
+        const named = typeof name === "string" ? `names the layer ${quoted(name)}` : "names no layer";
+        throw invalid(where, `${named}; known are ${known}`);
       }
       return new StackedLayer({
         kind,
