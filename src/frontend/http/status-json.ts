@@ -1,6 +1,6 @@
 /** The daemon's and the pool's state as the API says them, and the pool's settings that can be changed. */
 import { type Static, Type } from "@sinclair/typebox";
-import { type DaemonStatus, POOL_SIZE_BYTES_MIN, type PoolStatus } from "../../control/mod.ts";
+import type { DaemonStatus, PoolStatus } from "../../control/mod.ts";
 
 export const PoolSchema = Type.Object(
   {
@@ -37,9 +37,7 @@ export type StatusJson = Static<typeof StatusSchema>;
 
 export const ChangePoolSchema = Type.Object(
   {
-    sizeBytes: Type.Optional(
-      Type.Integer({ minimum: POOL_SIZE_BYTES_MIN, maximum: Number.MAX_SAFE_INTEGER }),
-    ),
+    sizeBytes: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })),
     collectAboveRatio: Type.Optional(
       Type.Number({
         minimum: 1.05,

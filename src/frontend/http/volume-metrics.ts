@@ -3,6 +3,14 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { type Control, LATENCY_BUCKETS, METERED_REQUESTS, type VolumeMeter } from "../../control/mod.ts";
 
 const LABELS = ["volume", "request"];
+const NAME = "ropewalk_request_duration_seconds";
+const HELP = "Time from a request's start to its completion, of those that succeeded.";
+
+interface Line {
+  readonly value: number;
+  readonly labels: Record<string, string>;
+  readonly metricName: string;
+}
 
 export function addVolumeMetrics(registry: Registry, control: () => Control): void {
   const gauges = [
@@ -54,39 +62,34 @@ class MeterHistogram extends Histogram {
 
   constructor(meters: () => ReadonlyMap<string, VolumeMeter>) {
     super({
-      name: "ropewalk_request_duration_seconds",
-      help: "Time from a request's start to its completion, of those that succeeded.",
+      name: NAME,
+      help: HELP,
       labelNames: LABELS,
       registers: [],
     });
     this.#meters = meters;
   }
 
-  override async get() {
-    const values: { value: number; labels: Record<string, string>; metricName: string }[] = [];
+  /** What the registry asks for when it writes text; the library's own get() goes through it too. */
+  async getForPromString() {
+    const values: Line[] = [];
     for (const [volume, meter] of this.#meters())
-      for (const [kind, request] of METERED_REQUESTS.entries()) {
-        if (meter.requests[kind] === 0) continue;
-        values.push(...histogramLines(meter, kind, { volume, request }));
-      }
-    return {
-      ...(await super.get()),
-      values: values as unknown as Awaited<ReturnType<Histogram["get"]>>["values"],
-    };
+      for (const [kind, request] of METERED_REQUESTS.entries())
+        if (meter.requests[kind] !== 0) values.push(...histogramLines(meter, kind, { volume, request }));
+    return { name: NAME, help: HELP, type: "histogram", values, aggregator: "sum" };
   }
 }
 
-function histogramLines(meter: VolumeMeter, kind: number, labels: Record<string, string>) {
-  const name = "ropewalk_request_duration_seconds";
-  const lines: { value: number; labels: Record<string, string>; metricName: string }[] = [];
+function histogramLines(meter: VolumeMeter, kind: number, labels: Record<string, string>): Line[] {
+  const lines: Line[] = [];
   let count = 0;
   for (let bucket = 0; bucket < LATENCY_BUCKETS; bucket++) {
     count += meter.buckets[kind * LATENCY_BUCKETS + bucket]!;
     const isLast = bucket === LATENCY_BUCKETS - 1;
     const le = isLast ? "+Inf" : String(2 ** bucket / 1e6);
-    lines.push({ value: count, labels: { ...labels, le }, metricName: `${name}_bucket` });
+    lines.push({ value: count, labels: { ...labels, le }, metricName: `${NAME}_bucket` });
   }
-  lines.push({ value: meter.latencyMs[kind]! / 1000, labels, metricName: `${name}_sum` });
-  lines.push({ value: meter.requests[kind]!, labels, metricName: `${name}_count` });
+  lines.push({ value: meter.latencyMs[kind]! / 1000, labels, metricName: `${NAME}_sum` });
+  lines.push({ value: meter.requests[kind]!, labels, metricName: `${NAME}_count` });
   return lines;
 }

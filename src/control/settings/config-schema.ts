@@ -1,0 +1,103 @@
+/**
+ * What a configuration file may say: the one description from which files are checked and
+ * docs/config.schema.json is made. Strict: what is not here is refused.
+ */
+import { type TSchema, Type } from "@sinclair/typebox";
+import { NAME_PATTERN } from "../../base/object-name.ts";
+
+export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+const strict = { additionalProperties: false };
+const section = <Properties extends Record<string, TSchema>>(properties: Properties) =>
+  Type.Optional(Type.Object(properties, strict));
+const text = (description: string) => Type.Optional(Type.String({ minLength: 1, description }));
+const size = (description: string) =>
+  Type.Optional(
+    Type.Union([Type.Integer({ minimum: 0 }), Type.String({ pattern: "^[0-9]" })], {
+      description: `${description} Bytes, or a size such as 100GiB.`,
+    }),
+  );
+const count = (description: string, range: { minimum: number; maximum: number }) =>
+  Type.Optional(Type.Integer({ description, ...range }));
+
+const files = {
+  certificate: text("File with the certificate chain, PEM."),
+  key: text("File with the private key, PEM."),
+};
+
+export const ConfigSchema = Type.Object(
+  {
+    data: text("Data directory: pool, sockets, keys."),
+    adminKeyFile: text("File with the admin key; admin.key of the data directory when absent."),
+    insecure: Type.Optional(
+      Type.Boolean({ description: "Allow addresses that are not loopback without TLS." }),
+    ),
+    logLevel: Type.Optional(
+      // The pattern is what checks; editors offer the enum.
+      Type.String({ enum: [...LOG_LEVELS], pattern: `^(${LOG_LEVELS.join("|")})$` }),
+    ),
+    nbd: section({
+      addresses: Type.Optional(
+        Type.Array(Type.String(), {
+          maxItems: 64,
+          description:
+            "HOST:PORT to listen on besides nbd.sock of the data directory; port 0 picks a free one.",
+        }),
+      ),
+      tls: section({
+        ...files,
+        clientAuthority: text("File with the authority that client certificates must come from, PEM."),
+        required: Type.Optional(
+          Type.Boolean({
+            description: "Refuse clients on TCP that do not speak TLS; true unless all is loopback.",
+          }),
+        ),
+      }),
+      connectionsMax: count("Clients at once; one more is refused.", { minimum: 1, maximum: 65_536 }),
+    }),
+    http: section({
+      address: text("HOST:PORT to listen on; port 0 picks a free one."),
+      tls: section(files),
+      connectionsMax: count("Connections at once; one more is closed.", { minimum: 1, maximum: 65_536 }),
+      requestSeconds: count("A request must have arrived whole within this time.", {
+        minimum: 1,
+        maximum: 3600,
+      }),
+    }),
+    pool: section({
+      size: size("Limit of the pool's size."),
+      nodeCache: size("Memory for maps."),
+      collectAboveRatio: Type.Optional(
+        Type.Number({
+          minimum: 1.05,
+          maximum: 100,
+          description: "Collection begins when used space exceeds this multiple of live data.",
+        }),
+      ),
+      scrubPace: size("Pace of the background scrub, a second; 0 is off."),
+    }),
+    volumes: Type.Optional(
+      Type.Record(
+        Type.String({ pattern: NAME_PATTERN }),
+        Type.Object(
+          {
+            layers: Type.Array(Type.Object({ layer: Type.String() }, { additionalProperties: true }), {
+              maxItems: 16,
+              description:
+                "Layers over the volume, from the volume outwards; src/device/layers has their manuals.",
+            }),
+          },
+          strict,
+        ),
+        { ...strict, description: "Settings of single volumes, by name; they need not exist." },
+      ),
+    ),
+  },
+  { ...strict, title: "Configuration of ropewalk serve" },
+);
+
+/** As JSON Schema, for editors. */
+export function configSchema(): object {
+  return { $schema: "https://json-schema.org/draft/2020-12/schema", ...ConfigSchema };
+}

@@ -1,0 +1,79 @@
+/**
+ * Settings as one source gives them, before they mean anything: key → value and where it stands.
+ * Keys are those of the configuration file, joined by points: `http.address`.
+ */
+import { RopewalkError } from "../../base/errors.ts";
+import { quoted } from "../../base/object-name.ts";
+
+export interface GivenSetting {
+  readonly value: unknown;
+  /** For messages: `ropewalk.yaml:7`, `ROPEWALK_HTTP`, `--http`. */
+  readonly where: string;
+}
+
+export type GivenSettings = ReadonlyMap<string, GivenSetting>;
+
+type Form = "text" | "list" | "boolean" | "integer" | "number";
+
+/** What can be set from the environment, and by which flag of `serve`. */
+export const SETTING_NAMES: Record<string, { environment: string; flag?: string; form: Form }> = {
+  data: { environment: "ROPEWALK_DATA", flag: "--data", form: "text" },
+  adminKeyFile: { environment: "ROPEWALK_ADMIN_KEY_FILE", form: "text" },
+  insecure: { environment: "ROPEWALK_INSECURE", flag: "--insecure", form: "boolean" },
+  logLevel: { environment: "ROPEWALK_LOG_LEVEL", flag: "--log-level", form: "text" },
+  "nbd.addresses": { environment: "ROPEWALK_NBD", flag: "--nbd", form: "list" },
+  "nbd.tls.certificate": { environment: "ROPEWALK_NBD_TLS_CERTIFICATE", form: "text" },
+  "nbd.tls.key": { environment: "ROPEWALK_NBD_TLS_KEY", form: "text" },
+  "nbd.tls.clientAuthority": { environment: "ROPEWALK_NBD_TLS_CLIENT_AUTHORITY", form: "text" },
+  "nbd.tls.required": { environment: "ROPEWALK_NBD_TLS_REQUIRED", form: "boolean" },
+  "nbd.connectionsMax": { environment: "ROPEWALK_NBD_CONNECTIONS_MAX", form: "integer" },
+  "http.address": { environment: "ROPEWALK_HTTP", flag: "--http", form: "text" },
+  "http.tls.certificate": { environment: "ROPEWALK_HTTP_TLS_CERTIFICATE", form: "text" },
+  "http.tls.key": { environment: "ROPEWALK_HTTP_TLS_KEY", form: "text" },
+  "http.connectionsMax": { environment: "ROPEWALK_HTTP_CONNECTIONS_MAX", form: "integer" },
+  "http.requestSeconds": { environment: "ROPEWALK_HTTP_REQUEST_SECONDS", form: "integer" },
+  "pool.size": { environment: "ROPEWALK_POOL_SIZE", flag: "--pool-size", form: "text" },
+  "pool.nodeCache": { environment: "ROPEWALK_POOL_NODE_CACHE", form: "text" },
+  "pool.collectAboveRatio": { environment: "ROPEWALK_POOL_COLLECT_ABOVE_RATIO", form: "number" },
+  "pool.scrubPace": { environment: "ROPEWALK_POOL_SCRUB_PACE", form: "text" },
+};
+
+/** Names the file itself, so it is no setting. */
+export const CONFIG_FILE_ENVIRONMENT = "ROPEWALK_CONFIG";
+
+/** Empty variables count as not set. INVALID_CONFIG */
+export function settingsOfEnvironment(environment: Record<string, string | undefined>): GivenSettings {
+  const given = new Map<string, GivenSetting>();
+  for (const [key, { environment: name, form }] of Object.entries(SETTING_NAMES)) {
+    const text = environment[name];
+    if (text !== undefined && text !== "") given.set(key, { value: parsedAs(form, text, name), where: name });
+  }
+  return given;
+}
+
+/** `flags` by setting: texts, lists of texts, or true. */
+export function settingsOfFlags(flags: Record<string, string | string[] | true | undefined>): GivenSettings {
+  const given = new Map<string, GivenSetting>();
+  for (const [key, value] of Object.entries(flags))
+    if (value !== undefined) given.set(key, { value, where: SETTING_NAMES[key]?.flag ?? key });
+  return given;
+}
+
+function parsedAs(form: Form, text: string, where: string): unknown {
+  switch (form) {
+    case "text":
+      return text;
+    case "list":
+      return text.split(",").map((part) => part.trim());
+    case "boolean":
+      if (text === "true" || text === "1") return true;
+      if (text === "false" || text === "0") return false;
+      throw new RopewalkError("INVALID_CONFIG", `${where}: ${quoted(text)} is not true or false.`);
+    case "integer":
+    case "number": {
+      const number = Number(text);
+      if (form === "number" ? Number.isFinite(number) : Number.isSafeInteger(number)) return number;
+      throw new RopewalkError("INVALID_CONFIG", `${where}: ${quoted(text)} is no ${form}.`);
+    }
+  }
+}
