@@ -1,0 +1,61 @@
+/**
+ * Holds the pool's lists against the model: volumes with name, id, size, origin and number of snapshots;
+ * snapshots with their sequence; cursors; persistent pins. The check is `catalogue`.
+ */
+import { CheckFailed } from "../check-failed.ts";
+import type { Life } from "../machine.ts";
+
+export function checkCatalogue(life: Life): void {
+  const model = life.machine.history.current;
+  const { pool } = life;
+  compare(
+    "volumes",
+    pool
+      .volumes()
+      .map((volume) => [
+        volume.id,
+        volume.name,
+        volume.sizeBytes,
+        volume.snapshots,
+        volume.origin ?? null,
+        volume.clients,
+      ]),
+    [...model.volumes.values()].map(({ id, name, map, snapshots, origin }) => [
+      id,
+      name,
+      map.sizeBytes,
+      snapshots.size,
+      origin ?? null,
+      0,
+    ]),
+  );
+  compare(
+    "snapshots",
+    pool.snapshots().map(({ volume, name, sizeBytes, sequence }) => [volume, name, sizeBytes, sequence]),
+    [...model.volumes.values()].flatMap((volume) =>
+      [...volume.snapshots.values()].map(({ name, map, sequence }) => [
+        volume.name,
+        name,
+        map.sizeBytes,
+        sequence,
+      ]),
+    ),
+  );
+  compare(
+    "cursors",
+    pool.cursors().map(({ name, volume }) => [name, volume]),
+    [...model.cursors.values()].map(({ name, volume }) => [name, model.volume(volume).name]),
+  );
+}
+
+function compare(what: string, found: unknown[][], expected: unknown[][]): void {
+  const lines = (rows: unknown[][]) => rows.map((row) => JSON.stringify(row)).sort();
+  const [have, want] = [lines(found), lines(expected)];
+  const missing = want.filter((line) => !have.includes(line));
+  const extra = have.filter((line) => !want.includes(line));
+  if (missing.length + extra.length === 0 && have.length === want.length) return;
+  throw new CheckFailed(
+    "catalogue",
+    `${what}: missing ${missing.join(" ")}; not expected ${extra.join(" ")}`,
+  );
+}

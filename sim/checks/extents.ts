@@ -1,0 +1,60 @@
+/**
+ * Holds a map's extents against the model: `extents` fails when the list has gaps, when what holds data is
+ * called empty, or when what was given back still counts as data.
+ */
+import type { BlockDevice, Extent } from "../../src/device/mod.ts";
+import { CheckFailed } from "../check-failed.ts";
+import type { Life } from "../machine.ts";
+import { chunkBytes, type MapModel } from "../map-model.ts";
+import { pageBytes } from "../unit-content.ts";
+
+export async function checkExtents(
+  life: Life,
+  name: string,
+  device: BlockDevice,
+  map: MapModel,
+  extentsMax: number,
+): Promise<void> {
+  const fail = (sentence: string): never => {
+    throw new CheckFailed("extents", `${name}: ${sentence}`);
+  };
+  const chunks = map.chunkOffsets();
+  for (let at = 0; at < map.sizeBytes; ) {
+    const list = await life.answer(
+      (async (): Promise<Extent[]> => device.extents(at, map.sizeBytes - at, extentsMax))(),
+    );
+    if (list.length === 0 || list.length > extentsMax) fail(`${list.length} extents at ${at}`);
+    for (const [index, extent] of list.entries()) {
+      if (extent.offsetBytes !== at) fail(`an extent begins at ${extent.offsetBytes} instead of ${at}`);
+      if (extent.lengthBytes <= 0) fail(`an extent at ${at} is empty`);
+      if (index > 0 && list[index - 1]!.kind === extent.kind) fail(`two extents of one kind meet at ${at}`);
+      const end = extent.offsetBytes + extent.lengthBytes;
+      if (end > map.sizeBytes) fail(`an extent ends at ${end}, behind the end`);
+      if (extent.kind === "data") checkData(map, at, end, fail);
+      else checkEmpty(map, chunks, at, end, fail);
+      at = end;
+    }
+  }
+}
+
+function checkData(map: MapModel, from: number, to: number, fail: (sentence: string) => never): void {
+  for (let page = Math.floor(from / pageBytes); page * pageBytes < to; page++)
+    if (map.pageKind(page) === "empty")
+      fail(`the page at ${page * pageBytes} counts as data, but holds none`);
+}
+
+function checkEmpty(
+  map: MapModel,
+  chunks: readonly number[],
+  from: number,
+  to: number,
+  fail: (sentence: string) => never,
+): void {
+  for (const chunk of chunks) {
+    if (chunk + chunkBytes <= from || chunk >= to) continue;
+    const last = Math.min(to, chunk + chunkBytes);
+    for (let page = Math.floor(Math.max(from, chunk) / pageBytes); page * pageBytes < last; page++)
+      if (map.pageKind(page) === "data")
+        fail(`the page at ${page * pageBytes} counts as empty, but holds data`);
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * Follows a volume's records through cursors, as a mirror would, over all lives of the pool.
+ *
+ * Always holds: what a cursor delivers is the model's operations on its volume, in order, without a gap
+ * (`cursor`), and durable when it is delivered (`cursor-undurable`). After the pool dropped a cursor's log, the
+ * difference that it offers instead brings the reader's copy up to date (`cursor-difference`).
+ */
+
+import type { CursorRecord } from "../src/pool/mod.ts";
+import { CheckFailed, check } from "./check-failed.ts";
+import { checkBytes } from "./checks/contents.ts";
+import type { Life, Machine } from "./machine.ts";
+import type { MapModel } from "./map-model.ts";
+import { changedMap, type Operation } from "./pool-model.ts";
+import { pageBytes, requestBytes, stampZero, unitBytes, unitsPerPage } from "./unit-content.ts";
+import type { VolumeAccess } from "./volume-access.ts";
+
+/** What one reader has received so far. */
+interface Following {
+  readonly volume: number;
+  sequence: number;
+  copy: MapModel;
+}
+
+const delivered = new Set([
+  "write",
+  "zero",
+  "trim",
+  "resize",
+  "snapshot",
+  "snapshot-delete",
+  "graft",
+  "rollback",
+  "marker",
+]);
+
+export class CursorReader {
+  readonly #machine: Machine;
+  readonly #following = new Map<string, Following>();
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  get names(): string[] {
+    return [...this.#following.keys()];
+  }
+
+  follows(volume: number): boolean {
+    return [...this.#following.values()].some((following) => following.volume === volume);
+  }
+
+  /** After a recovery: no reader may have seen what is gone now; cursors whose creation is gone are forgotten. */
+  recovered(): void {
+    const { history } = this.#machine;
+    for (const [name, following] of this.#following) {
+      if (!history.current.cursors.has(name)) this.#following.delete(name);
+      else if (following.sequence > history.durableFloor)
+        throw new CheckFailed(
+          "cursor-undurable",
+          `cursor ${name} was given ${following.sequence}, the pool came back at ${history.durableFloor}`,
+        );
+    }
+  }
+
+  async create(
+    life: Life,
+    access: VolumeAccess,
+    volume: number,
+    name: string,
+    logBytesMax: number,
+  ): Promise<void> {
+    const { history } = this.#machine;
+    if (!(await access.takeAlone(volume))) return;
+    const request = life.requests.begin({
+      kind: "catalogue",
+      change: () => ({ kind: "cursor", volume, name }),
+    });
+    try {
+      const volumeName = history.current.volume(volume).name;
+      const { sequence } = await life.answer(
+        life.pool.createCursor({ name, volume: volumeName, logBytesMax }),
+      );
+      history.promiseDurable(request.lastSequence);
+      this.#following.set(name, { volume, sequence, copy: history.current.volume(volume).map.freeze() });
+    } catch (error) {
+      life.expectError(error, `create cursor ${name}`, ["NO_SPACE"]);
+    } finally {
+      life.requests.end(request);
+      access.giveBack(volume);
+    }
+  }
+
+  async delete(life: Life, name: string): Promise<void> {
+    const following = this.#following.get(name);
+    if (following === undefined) return;
+    const request = life.requests.begin({
+      kind: "catalogue",
+      change: () => ({ kind: "cursor-delete", name }),
+    });
+    this.#following.delete(name);
+    try {
+      await life.answer(life.pool.deleteCursor(name));
+      this.#machine.history.promiseDurable(request.lastSequence);
+    } catch (error) {
+      life.expectError(error, `delete cursor ${name}`, ["NO_SPACE"]);
+    } finally {
+      life.requests.end(request);
+    }
+  }
+
+  /** Reads some records, compares them, and at times acknowledges. */
+  async read(life: Life, access: VolumeAccess, name: string): Promise<void> {
+    const following = this.#following.get(name);
+    if (following === undefined) return;
+    const { random, history } = this.#machine;
+    const durable = life.pool.status().durableSequence;
+    const after = following.sequence;
+    try {
+      const records = await life.answer(
+        life.pool.readCursor(name, {
+          after,
+          bytesMax: random.pick([1, 65_536, 1 << 20]),
+          waitMs: random.pick([0, 5, 2000]),
+        }),
+      );
+      if (!this.#following.has(name) || following.sequence !== after) return;
+      const expected = history.operations.filter(
+        (operation) =>
+          operation.sequence > after &&
+          delivered.has(operation.kind) &&
+          "volume" in operation &&
+          operation.volume === following.volume,
+      );
+      check(
+        records.length > 0 || (expected[0]?.sequence ?? Number.POSITIVE_INFINITY) > durable,
+        "cursor",
+        () => `cursor ${name} gave nothing behind ${after}, but ${expected[0]!.sequence} was durable`,
+      );
+      for (const [index, record] of records.entries()) {
+        const operation = expected[index];
+        if (operation === undefined || operation.sequence !== record.sequence)
+          throw new CheckFailed(
+            "cursor",
+            `${name} gave ${record.sequence} behind ${after}, expected ${operation?.sequence}`,
+          );
+        await this.#compare(life, name, record, operation);
+        following.copy = changedMap(following.copy, operation);
+        following.sequence = record.sequence;
+      }
+      history.promiseDurable(following.sequence);
+      if (random.chance(0.5)) await this.#acknowledge(life, name, following.sequence);
+    } catch (error) {
+      const code = life.expectError(error, `read cursor ${name}`, [
+        "PIN_DROPPED",
+        "CURSOR_NOT_FOUND",
+        "NO_SPACE",
+      ]);
+      if (code === "PIN_DROPPED") await this.#restart(life, access, name, following);
+      else if (code === "CURSOR_NOT_FOUND")
+        check(!history.current.cursors.has(name), "cursor", () => `cursor ${name} is not found`);
+    }
+  }
+
+  async #acknowledge(life: Life, name: string, sequence: number): Promise<void> {
+    await life.catalogueTurn.take();
+    try {
+      await life.answer(life.pool.acknowledgeCursor(name, sequence));
+    } finally {
+      life.catalogueTurn.pass();
+    }
+  }
+
+  async #restart(life: Life, access: VolumeAccess, name: string, following: Following): Promise<void> {
+    const { history } = this.#machine;
+    await life.catalogueTurn.take();
+    if (!(await access.takeAlone(following.volume))) return life.catalogueTurn.pass();
+    try {
+      const { from, to, sequence } = await life.answer(life.pool.restartCursor(name));
+      const now = history.current.volume(following.volume).map;
+      if (from !== undefined) {
+        const named = await differingPages(life, from, to);
+        for (const offset of new Set([...following.copy.chunkOffsets(), ...now.chunkOffsets()]))
+          for (let page = offset / pageBytes; page < offset / pageBytes + 16; page++)
+            if (!named.has(page) && differs(following.copy, now, page))
+              throw new CheckFailed(
+                "cursor-difference",
+                `page ${page} changed, but the difference of ${name} lacks it`,
+              );
+      }
+      following.copy = now.freeze();
+      following.sequence = sequence;
+    } catch (error) {
+      life.expectError(error, `restart cursor ${name}`, ["NO_SPACE", "CURSOR_NOT_FOUND"]);
+    } finally {
+      life.catalogueTurn.pass();
+      access.giveBack(following.volume);
+    }
+  }
+
+  async #compare(life: Life, name: string, record: CursorRecord, operation: Operation): Promise<void> {
+    const given = record.operation;
+    const fail = (what: string): never => {
+      throw new CheckFailed("cursor", `${name} at ${record.sequence} (${given.kind}): ${what}`);
+    };
+    if (given.kind !== operation.kind) return fail(`expected ${operation.kind}`);
+    if (given.kind === "write" && operation.kind === "write") {
+      const { offset, length, marks } = operation;
+      if (given.offsetBytes !== offset || given.data.length !== length) fail("another range");
+      const skipped = Math.floor(offset / unitBytes) - Math.floor(marks.requestOffset / unitBytes);
+      if (Buffer.compare(given.data, requestBytes(marks.firstStamp + skipped, offset, length)) !== 0)
+        fail("other bytes");
+    } else if (
+      (given.kind === "zero" || given.kind === "trim") &&
+      (operation.kind === "zero" || operation.kind === "trim")
+    ) {
+      if (given.offsetBytes !== operation.offset || given.lengthBytes !== operation.length)
+        fail("another range");
+    } else if (given.kind === "resize" && operation.kind === "resize") {
+      if (given.sizeBytes !== operation.sizeBytes) fail("another size");
+    } else if ("name" in given && "name" in operation) {
+      if (given.name !== operation.name) fail("another name");
+    } else if (given.kind === "marker" && operation.kind === "marker") {
+      if (given.text !== operation.text) fail("another text");
+    } else if (given.kind === "graft" && operation.kind === "graft") {
+      if (given.offsetBytes !== operation.offset || given.lengthBytes !== operation.length)
+        fail("another range");
+      if (!("pin" in given.source)) return;
+      const device = life.pool.openPin(given.source.pin);
+      const bytes = new Uint8Array(Math.min(operation.length, device.sizeBytes - given.sourceOffsetBytes));
+      await life.completion(() => device.read(given.sourceOffsetBytes, bytes));
+      const stamps = operation.source.stamps(
+        operation.sourceOffset / unitBytes,
+        Math.ceil(bytes.length / unitBytes),
+      );
+      checkBytes(
+        this.#machine.content,
+        `source of the graft at ${record.sequence}`,
+        bytes,
+        operation.sourceOffset,
+        [stamps],
+      );
+      await life.answer(device.close());
+    }
+  }
+}
+
+async function differingPages(life: Life, from: number, to: number): Promise<Set<number>> {
+  const pages = new Set<number>();
+  const ranges = life.pool.difference({ from: { pin: from }, to: { pin: to } })[Symbol.asyncIterator]();
+  for (;;) {
+    const { done, value } = await life.answer(ranges.next());
+    if (done) return pages;
+    const last = Math.min(value.offsetBytes + value.lengthBytes, value.offsetBytes + (1 << 30));
+    for (let at = value.offsetBytes; at < last; at += pageBytes) pages.add(Math.floor(at / pageBytes));
+  }
+}
+
+function differs(before: MapModel, after: MapModel, page: number): boolean {
+  if (page * pageBytes >= Math.min(before.sizeBytes, after.sizeBytes)) return false;
+  const old = before.stamps(page * unitsPerPage, unitsPerPage);
+  const now = after.stamps(page * unitsPerPage, unitsPerPage);
+  return old.some((stamp, unit) => (stamp <= stampZero ? now[unit]! > stampZero : stamp !== now[unit]));
+}

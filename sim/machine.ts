@@ -1,0 +1,186 @@
+/**
+ * One simulated machine: a disk, a clock, the model, and the pool's processes, which live and die one after
+ * the other.
+ *
+ * Always holds: an answer that comes after its process died is never seen; every error that nobody expected
+ * and every broken check ends the run.
+ */
+import { asRopewalkError, type ErrorCode } from "../src/base/errors.ts";
+import type { Completion } from "../src/device/mod.ts";
+import type { Pool, PoolSettings, PoolWorld } from "../src/pool/mod.ts";
+import { CheckFailed } from "./check-failed.ts";
+import { ModelHistory } from "./model-history.ts";
+import { type AppendEvent, Requests } from "./requests.ts";
+import { SimulatedClock, type SimulatedProcess } from "./simulated-clock.ts";
+import { type CrashMode, type DiskOptions, SimulatedDisk } from "./simulated-disk.ts";
+import { SimulatedRandom } from "./simulated-random.ts";
+import { Turn } from "./turn.ts";
+import { UnitContent } from "./unit-content.ts";
+
+/** What is simulated: the pool, or in tests something simpler. */
+export type Engine = Pick<typeof Pool, "format" | "open">;
+
+export interface MachineOptions {
+  readonly seed: string | number;
+  readonly engine: Engine;
+  readonly settings: Partial<PoolSettings>;
+  /** Bugs that the pool plants in itself. */
+  readonly plants?: ReadonlySet<string>;
+  readonly disk?: DiskOptions;
+}
+
+/** Errors that any request may end with once the disk failed a call. */
+const errorsOfFailingDisk: readonly ErrorCode[] = ["IO_ERROR", "POOL_READ_ONLY", "NO_SPACE"];
+/** Records that the pool appends of its own accord. */
+const internalKinds: ReadonlySet<string> = new Set(["mark"]);
+
+export class Machine {
+  readonly seed: string | number;
+  readonly engine: Engine;
+  readonly settings: Partial<PoolSettings>;
+  readonly plants: ReadonlySet<string>;
+  readonly clock = new SimulatedClock();
+  readonly disk: SimulatedDisk;
+  readonly random: SimulatedRandom;
+  readonly content = new UnitContent();
+  readonly history = new ModelHistory(this.content);
+  lives = 0;
+
+  constructor(options: MachineOptions) {
+    this.seed = options.seed;
+    this.engine = options.engine;
+    this.settings = options.settings;
+    this.plants = options.plants ?? new Set();
+    this.random = new SimulatedRandom(`${options.seed}/machine`);
+    this.disk = new SimulatedDisk(this.clock, options.seed, options.disk);
+  }
+
+  /** A new process, which has not opened the pool yet. */
+  start(): Life {
+    this.lives++;
+    return new Life(this);
+  }
+
+  /** The process is dead, and the power may be. */
+  crash(life: Life, mode: CrashMode): void {
+    life.process.kill();
+    this.disk.disarmCrash();
+    if (this.disk.faults.struck > 0) this.history.diskFailed = true;
+    this.disk.faults.clear();
+    this.disk.powerCut(mode);
+    this.history.crashed(mode !== "clean");
+  }
+}
+
+/** The answer will never come: its process is dead. */
+const never = new Promise<never>(() => {});
+
+/** One process of the pool, from its start to its death. */
+export class Life {
+  readonly machine: Machine;
+  readonly process: SimulatedProcess;
+  readonly requests: Requests;
+  /** Catalogue records do not say which request they are of, so only one is on its way at a time. */
+  readonly catalogueTurn = new Turn();
+  /** Resolves when the process died at a point of the disk. */
+  readonly died: Promise<"died">;
+  readonly #world: PoolWorld;
+  readonly #listeners = new Set<(event: AppendEvent) => void>();
+  #onDeath: () => void = () => {};
+  #pool: Pool | undefined;
+
+  constructor(machine: Machine) {
+    this.machine = machine;
+    this.process = machine.clock.startProcess();
+    this.requests = new Requests(machine.history, internalKinds);
+    this.died = new Promise((resolve) => {
+      this.#onDeath = () => resolve("died");
+    });
+    const world = {
+      disk: machine.disk.attach(this.process),
+      clock: this.process,
+      random: machine.random.fork(`life ${machine.lives}`),
+      observer: (event: AppendEvent) => this.#appended(event),
+      plants: machine.plants,
+    };
+    this.#world = world;
+  }
+
+  get alive(): boolean {
+    return !this.process.dead;
+  }
+
+  get pool(): Pool {
+    if (this.#pool === undefined) throw new Error("the pool is not open");
+    return this.#pool;
+  }
+
+  /** The process dies at the n-th point of the disk from now. */
+  dieAfter(points: number): void {
+    this.machine.disk.crashAfter(points, this.#onDeath);
+  }
+
+  /** The process dies where it stands. */
+  kill(): void {
+    this.process.kill();
+    this.#onDeath();
+  }
+
+  format(): Promise<void> {
+    return this.answer(this.machine.engine.format(this.#world, this.machine.settings));
+  }
+
+  /** Opens the pool and holds the sequence at which it stands against the promises. */
+  async open(): Promise<void> {
+    this.#pool = await this.answer(this.machine.engine.open(this.#world, this.machine.settings));
+    this.machine.history.recoverTo(this.#pool.status().sequence);
+  }
+
+  /** The promise's outcome, as long as the process lives. */
+  async answer<T>(promise: Promise<T>): Promise<T> {
+    try {
+      const value = await promise;
+      return this.alive ? value : await never;
+    } catch (error) {
+      if (!this.alive) return never;
+      throw error;
+    }
+  }
+
+  /** Starts a request of a device and waits for its completion. */
+  completion(start: () => Completion): Promise<void> {
+    return this.answer((async () => start())());
+  }
+
+  /** Resolves after a while of this life. */
+  pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => void this.process.after(delayMs, resolve));
+  }
+
+  /** Calls `listener` after each record that entered the log. */
+  onAppend(listener: (event: AppendEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Accepts the error when it is one of `codes`, or what a failing disk excuses; else the run ends with it. */
+  expectError(error: unknown, doing: string, codes: readonly ErrorCode[]): ErrorCode {
+    if (error instanceof CheckFailed) throw error;
+    const { code, message, cause } = asRopewalkError(error);
+    if (codes.includes(code)) return code;
+    if (this.machine.disk.faults.struck > 0 && errorsOfFailingDisk.includes(code)) return code;
+    const detail =
+      cause instanceof Error ? `\n${cause.stack}` : error instanceof Error ? `\n${error.stack}` : "";
+    throw new CheckFailed("unexpected-error", `${doing}: ${code}: ${message}${detail}`);
+  }
+
+  #appended(event: AppendEvent): void {
+    try {
+      this.requests.appended(event);
+      for (const listener of this.#listeners) listener(event);
+    } catch (error) {
+      // The pool calls us in the middle of an append; it must not see our errors as its own.
+      this.machine.clock.fail(error);
+    }
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * Bugs that can be planted, to prove that the simulator finds them. Most are in the pool, which is told their
+ * names through its world; some are lies of the disk.
+ */
+import type { DiskPlants } from "./simulated-disk.ts";
+
+export interface Plant {
+  readonly name: string;
+  readonly what: string;
+  /** A scenario whose first thousand seeds find it. */
+  readonly scenario: string;
+}
+
+export const plants: readonly Plant[] = [
+  plant("skip-sync", "one fdatasync in three is not done"),
+  plant("early-ack", "a write is acknowledged before it and the records before it are written"),
+  plant("no-round", "the append position is not rounded up before a sync"),
+  plant("shared-parent-writable", "a leaf is written in place although its parent is shared with a snapshot"),
+  plant("foreign-of-foreign", "a grafted run names a run that is foreign in its own leaf"),
+  plant(
+    "slot-before-segments",
+    "the superblock slot is written before the segments that it needs are synced",
+  ),
+  plant("pointer-before-nodes", "the checkpoint's pointer is written before its nodes"),
+  plant("early-reuse", "a freed segment is reused one checkpoint early"),
+  plant("graft-count", "a graft counts one reference too few"),
+  plant("replay-past-cut", "replay goes on behind the place where the log is cut"),
+  plant("rewrite-durable-sector", "an append rewrites a sector that was durable"),
+  plant("move-without-compare", "the collector moves a pointer that no longer names the old place"),
+  plant("undurable-cursor", "a cursor is given records that are not durable"),
+  plant("subpage-race", "two sub-page writes merge with the same old page"),
+  plant("skip-directory-sync", "directory syncs are not done"),
+  plant("half-graft", "a crash can leave half of a graft's record in effect"),
+  plant("lost-trim", "replay leaves trims out"),
+  plant("lying-disk", "the disk reports syncs as done that it has not begun"),
+  plant("lying-directory", "the disk reports directory syncs as done that it has not begun"),
+];
+
+/** The part of the planted bugs that the simulated disk commits. */
+export function diskPlants(names: ReadonlySet<string>): DiskPlants {
+  return {
+    ...(names.has("lying-disk") ? { skipSyncEvery: 4 } : {}),
+    ...(names.has("lying-directory") ? { skipDirectorySync: true } : {}),
+  };
+}
+
+function plant(name: string, what: string): Plant {
+  return { name, what, scenario: "crash" };
+}
