@@ -1,0 +1,38 @@
+// How large and how long, for a full run and for a quick one. A quick run proves that everything works and
+// shows the order of magnitude; its figures are not for the document.
+import type { SuiteContext } from "../suite.ts";
+
+const MIB = 2 ** 20;
+const GIB = 2 ** 30;
+
+export interface Sizes {
+  /** Volume of the comparisons with the peers. */
+  readonly volumeBytes: number;
+  /** Volume of which a snapshot is taken under load. */
+  readonly snapshotVolumeBytes: number;
+  /** Volume that is overwritten while the collector runs. */
+  readonly steadyVolumeBytes: number;
+  readonly runtimeMs: number;
+  readonly rampMs: number;
+  readonly snapshots: number;
+}
+
+export function sizes({ quick }: SuiteContext): Sizes {
+  return quick
+    ? {
+        volumeBytes: 512 * MIB,
+        snapshotVolumeBytes: 512 * MIB,
+        steadyVolumeBytes: 512 * MIB,
+        runtimeMs: 500,
+        rampMs: 100,
+        snapshots: 20,
+      }
+    : {
+        volumeBytes: 2 * GIB,
+        snapshotVolumeBytes: 16 * GIB,
+        steadyVolumeBytes: 2 * GIB,
+        runtimeMs: 4000,
+        rampMs: 500,
+        snapshots: 100,
+      };
+}
