@@ -56,6 +56,23 @@ test("a device that is resized is checked against its size of now", () => {
   assert.equal(device.write(7680, block, 0), undefined);
 });
 
+test("a request of length zero does not reach the device", () => {
+  const refuse = () => assert.fail("reached the device");
+  const memory = Object.assign(new MemoryDevice({ sizeBytes: 4096 }), {
+    read: refuse,
+    write: refuse,
+    zero: refuse,
+    trim: refuse,
+    extents: refuse,
+  });
+  const device = checkDevice(memory);
+  assert.equal(device.read(0, new Uint8Array(0)), undefined);
+  assert.equal(device.write(0, new Uint8Array(0), 0), undefined);
+  assert.equal(device.zero(0, 0, 0), undefined);
+  assert.equal(device.trim(0, 0, 0), undefined);
+  assert.deepEqual(device.extents(0, 0, 1), []);
+});
+
 test("a device behind the shim is not put behind a second one", () => {
   const device = limited({});
   assert.equal(checkDevice(device), device);

@@ -40,6 +40,17 @@ test("the last layer of the description faces the client", () => {
   assert.deepEqual(lines.splice(0), ["#1 open 4096 read-write"]);
 });
 
+test("a request that is out of range does not reach the layers", () => {
+  const lines: string[] = [];
+  const stack = buildStack([{ layer: "trace" }], {
+    clock: new SteppedClock(),
+    print: (line) => lines.push(line),
+  });
+  const device = stack.over(new MemoryDevice({ sizeBytes: 4096 }));
+  assert.throws(() => device.read(4096, new Uint8Array(1)), { code: "INVALID_RANGE" });
+  assert.deepEqual(lines, ["#1 open 4096 read-write"]);
+});
+
 test("a change of one parameter keeps the others", () => {
   const stack = buildStack([{ layer: "rate", readBytesPerSecond: "1MiB", burstMs: 50 }], world);
   stack.set(0, { writeRequestsPerSecond: 0.5 });

@@ -47,7 +47,7 @@ export function testBlockDevice(name: string, options: ConformanceOptions): void
 
   test(`${name}: any sequence of operations leaves what it would leave in a buffer`, async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(stepArbitrary, { minLength: 1, maxLength: 40 }), (steps) =>
+      fc.asyncProperty(fc.array(stepArbitrary, { minLength: 1, maxLength: 40, size: "max" }), (steps) =>
         opened(async (device) => {
           const model = new Model(sizeBytes, options.trimReadsAsAnything ?? false);
           for (const step of steps) await takeStep(device, model, step);

@@ -48,6 +48,11 @@ export class SteppedClock implements Clock {
     setImmediate(action);
   }
 
+  /** Moves time on and runs nothing, as a busy loop does: its timers are late. */
+  delayLoop(elapsedMs: number): void {
+    this.#nowMs += elapsedMs;
+  }
+
   /** Moves time on, runs what is due in order, and lets what follows from it settle. */
   async step(elapsedMs: number): Promise<void> {
     const untilMs = this.#nowMs + elapsedMs;

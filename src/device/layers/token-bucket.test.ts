@@ -6,7 +6,7 @@ import { TokenBucket } from "./token-bucket.ts";
 test("what is taken in any stretch of time stays within rate × time + burst + the last amount", () => {
   const takes = fc.array(
     fc.record({ amount: fc.integer({ min: 0, max: 5000 }), idleMs: fc.integer({ min: 0, max: 300 }) }),
-    { minLength: 1, maxLength: 50 },
+    { minLength: 1, maxLength: 50, size: "max" },
   );
   const rates = fc.record({
     perSecond: fc.integer({ min: 1, max: 100_000 }),
