@@ -1,0 +1,3 @@
+/** The command line's public door. */
+export type { CliWorld, ServeOptions } from "./cli-world.ts";
+export { runCommandLine } from "./command-line.ts";
