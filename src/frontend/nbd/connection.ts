@@ -17,7 +17,7 @@ import { Handshake, type TlsMode } from "./handshake.ts";
 import { type NbdLimits, PAYLOAD_PROGRESS_BYTES } from "./limits.ts";
 import { ReceiveWindow } from "./receive-window.ts";
 import { ReplyQueue } from "./reply-queue.ts";
-import { Transmission, type TransmissionStart } from "./transmission.ts";
+import { FLUSH_BYTES, Transmission, type TransmissionStart } from "./transmission.ts";
 
 /** What all connections of a server share. */
 export interface ConnectionWorld {
@@ -28,6 +28,8 @@ export interface ConnectionWorld {
   readonly budget: ByteBudget;
   readonly counters: NbdCounters;
   readonly nowMs: () => number;
+  /** Clock.soon */
+  readonly soon: (action: () => void) => void;
   /** The connection is over and holds nothing any more. */
   readonly ended: (connection: Connection) => void;
   /** Why a connection was closed by us: for the log. */
@@ -52,6 +54,7 @@ export class Connection implements StreamReceiver {
   #stream: ByteStream | undefined;
   #advancing = false;
   #scheduled = false;
+  #deferred = false;
   /** TLS is to begin once the answer in the clear is with the kernel. */
   #tlsNext: TlsIdentity | undefined;
   /** Between STARTTLS and the end of the TLS handshake nothing is taken. */
@@ -103,11 +106,14 @@ export class Connection implements StreamReceiver {
   received(length: number): void {
     this.#window.received(length);
     if (this.#finishing) this.#window.skip(this.#window.availableBytes);
+    else if (this.#replies.sentBytes >= FLUSH_BYTES) this.#later();
     else this.#advance();
   }
 
   drained(): void {
     this.#replies.drained();
+    // What has gathered goes out before anything is made.
+    this.#replies.flush();
     this.#advance();
   }
 
@@ -149,9 +155,14 @@ export class Connection implements StreamReceiver {
     if (this.#gone) return;
     const { limits, nowMs, budget } = this.#world;
     const now = nowMs();
-    if (this.#transmission === undefined && now - this.#startedMs > limits.handshakeTimeoutMs)
-      return this.#giveUp("the handshake took too long");
-    if (this.#payloadStalls(now)) return this.#giveUp("a payload did not arrive in its time");
+    if (this.#transmission === undefined && now - this.#startedMs > limits.handshakeTimeoutMs) {
+      this.#giveUp("the handshake took too long");
+      return;
+    }
+    if (this.#payloadStalls(now)) {
+      this.#giveUp("a payload did not arrive in its time");
+      return;
+    }
     if (this.#repliesStall(now) && (this.#finishing || budget.waiting > 0))
       this.#giveUp("the client takes no replies while memory is wanted");
   }
@@ -193,6 +204,19 @@ export class Connection implements StreamReceiver {
       progressed: this.#soon,
     });
     if (this.#finishing) this.#transmission.stop();
+  }
+
+  /**
+   * While the socket has much to send, refilling it comes before making more: Node delivers what arrived before
+   * it goes on writing, and a client that waits for large replies would run dry meanwhile.
+   */
+  #later(): void {
+    if (this.#deferred) return;
+    this.#deferred = true;
+    this.#world.soon(() => {
+      this.#deferred = false;
+      this.#advance();
+    });
   }
 
   /** Goes on after the callbacks of this turn that are still to come, so that their replies leave together. */

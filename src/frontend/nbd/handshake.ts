@@ -97,7 +97,9 @@ export class Handshake {
 
   /** Nothing can be taken although bytes may be there. */
   get waits(): boolean {
-    return this.#opening !== undefined || this.#over || this.#world.replies.queuedBytes > this.#world.replyBytesMax;
+    return (
+      this.#opening !== undefined || this.#over || this.#world.replies.queuedBytes > this.#world.replyBytesMax
+    );
   }
 
   /** TLS stands: the client begins anew with its options. */
@@ -116,7 +118,10 @@ export class Handshake {
   advance(): void {
     const { window } = this.#world;
     if (this.#flags === undefined) {
-      if (window.availableBytes < CLIENT_FLAGS_BYTES) return window.want(CLIENT_FLAGS_BYTES);
+      if (window.availableBytes < CLIENT_FLAGS_BYTES) {
+        window.want(CLIENT_FLAGS_BYTES);
+        return;
+      }
       this.#flags = parseClientFlags(window.chunk.view, window.start);
       window.consume(CLIENT_FLAGS_BYTES);
     }
@@ -172,52 +177,69 @@ export class Handshake {
     if (tls.mode === "forced" && !this.#secure && option !== Option.startTls && option !== Option.abort) {
       if (option === Option.exportName)
         throw new RopewalkError("PROTOCOL_ERROR", "the client begins without the TLS that is required");
-      return refuse(OptionError.tlsRequired, "start TLS first");
+      refuse(OptionError.tlsRequired, "start TLS first");
+      return;
     }
     switch (value.kind) {
       case "exportName":
         if (this.#format === "extended")
           throw new RopewalkError("PROTOCOL_ERROR", "EXPORT_NAME after extended headers");
-        return this.#enter(option, value.name, undefined);
+        this.#enter(option, value.name, undefined);
+        return;
       case "abort":
         replies.append(encodeOptionReply(option, OptionReply.ack));
         this.#over = true;
-        return this.#world.finish();
+        this.#world.finish();
+        return;
       case "list":
         for (const { name, description } of this.#world.exports.list())
           replies.append(encodeServerReply(option, name, description));
-        return replies.append(encodeOptionReply(option, OptionReply.ack));
+        replies.append(encodeOptionReply(option, OptionReply.ack));
+        return;
       case "startTls":
-        return this.#startTls(option);
+        this.#startTls(option);
+        return;
       case "info":
       case "go":
-        return this.#enter(option, value.name, value.requests);
+        this.#enter(option, value.name, value.requests);
+        return;
       case "structuredReply":
-        if (this.#format === "extended")
-          return refuse(OptionError.extendedHeadersRequired, "extended headers are in force");
+        if (this.#format === "extended") {
+          refuse(OptionError.extendedHeadersRequired, "extended headers are in force");
+          return;
+        }
         this.#format = "structured";
-        return replies.append(encodeOptionReply(option, OptionReply.ack));
+        replies.append(encodeOptionReply(option, OptionReply.ack));
+        return;
       case "extendedHeaders":
         this.#format = "extended";
-        return replies.append(encodeOptionReply(option, OptionReply.ack));
+        replies.append(encodeOptionReply(option, OptionReply.ack));
+        return;
       case "listMetaContext":
       case "setMetaContext":
-        return this.#metaContexts(option, value);
+        this.#metaContexts(option, value);
+        return;
       case "unknown":
-        return refuse(OptionError.unsupported, `option ${option} is not known`);
+        refuse(OptionError.unsupported, `option ${option} is not known`);
+        return;
       case "malformed":
         if (option === Option.exportName) throw new RopewalkError("PROTOCOL_ERROR", value.sentence);
         if (option === Option.setMetaContext) this.#selection = NOTHING_SELECTED;
-        return refuse(OptionError.invalid, value.sentence);
+        refuse(OptionError.invalid, value.sentence);
+        return;
     }
   }
 
   #startTls(option: number): void {
     const { replies, tls, window } = this.#world;
-    if (tls.mode === "none")
-      return replies.append(encodeOptionError(option, OptionError.unsupported, "this server has no TLS"));
-    if (this.#secure)
-      return replies.append(encodeOptionError(option, OptionError.invalid, "TLS is in force already"));
+    if (tls.mode === "none") {
+      replies.append(encodeOptionError(option, OptionError.unsupported, "this server has no TLS"));
+      return;
+    }
+    if (this.#secure) {
+      replies.append(encodeOptionError(option, OptionError.invalid, "TLS is in force already"));
+      return;
+    }
     // A client waits for the answer. Bytes that are here were put in by somebody on the way (CVE-2021-3716).
     if (window.availableBytes > 0)
       throw new RopewalkError("PROTOCOL_ERROR", "bytes follow STARTTLS before its answer");
@@ -280,10 +302,10 @@ export class Handshake {
     const { replies } = this.#world;
     const sets = option === Option.setMetaContext;
     if (sets) this.#selection = NOTHING_SELECTED;
-    if (this.#format === "simple")
-      return replies.append(
-        encodeOptionError(option, OptionError.invalid, "negotiate structured replies first"),
-      );
+    if (this.#format === "simple") {
+      replies.append(encodeOptionError(option, OptionError.invalid, "negotiate structured replies first"));
+      return;
+    }
     this.#withExport(
       value.name,
       (opened) => {
@@ -311,7 +333,10 @@ export class Handshake {
     use: (opened: OpenedExport) => void,
     refuse: (error: RopewalkError) => void,
   ): void {
-    if (this.#opened?.name === name) return use(this.#opened.export);
+    if (this.#opened?.name === name) {
+      use(this.#opened.export);
+      return;
+    }
     const open = async () => {
       await this.#closeExport();
       this.#opened = { name, export: await this.#world.exports.open(name) };

@@ -85,6 +85,7 @@ export class NbdServer {
       budget: this.#budget,
       counters: this.counters,
       nowMs: () => this.#clock.nowMs(),
+      soon: (action) => this.#clock.soon(action),
       ended: (over) => this.#ended(over),
       report: this.#report,
     });

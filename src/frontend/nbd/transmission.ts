@@ -9,7 +9,6 @@
 import { Errno, RopewalkError } from "../../base/errors.ts";
 import { type BlockDevice, type Completion, RequestFlag } from "../../device/mod.ts";
 import {
-  BLOCK_STATUS_FILTER_BYTES_MAX,
   CHUNK_DONE,
   Command,
   CommandFlag,
@@ -27,20 +26,14 @@ import type { ByteAccount } from "./byte-budget.ts";
 import { warmCache } from "./cache-request.ts";
 import type { ChunkPool } from "./chunk-pool.ts";
 import type { NbdCounters } from "./counters.ts";
-import {
-  allowedFlags,
-  deviceError,
-  exportFacts,
-  payloadBytesMax,
-  type ReplyFormat,
-  wireErrno,
-} from "./export-facts.ts";
+import { deviceError, type ReplyFormat, wireErrno } from "./export-facts.ts";
 import type { NbdLimits } from "./limits.ts";
 import { PendingGroup, PendingRequest } from "./pending-request.ts";
 import type { ReceiveWindow } from "./receive-window.ts";
 import type { ReplyQueue } from "./reply-queue.ts";
 import { ReplyWriter } from "./reply-writer.ts";
-import { type ReadRange, SPARSE_READ_BYTES_MIN, sparseRanges } from "./sparse-read.ts";
+import { chargeOf, type Refusal, RequestRules } from "./request-rules.ts";
+import { type ReadRange, SPARSE_READ_BYTES_MIN, SparseRead, sparseRanges } from "./sparse-read.ts";
 
 /** What a connection is given when its handshake is over. */
 export interface TransmissionStart {
@@ -65,17 +58,19 @@ type Stage = "header" | "admission" | "payload" | "refusal";
 
 /** More than this is no client's honest mistake, and is not swallowed. */
 const REFUSED_PAYLOAD_BYTES_MAX = 64 * 1024 * 1024;
+const WRONG_FILTER: Refusal = {
+  errno: Errno.EINVAL,
+  sentence: "the filter names contexts that were not selected",
+};
 /** When so much has gathered the client may begin to read while the next request is in work. */
-const FLUSH_BYTES = 256 * 1024;
+export const FLUSH_BYTES = 256 * 1024;
 
 export class Transmission {
   readonly #device: BlockDevice;
   readonly #contexts: readonly SelectedContext[];
   readonly #headerFormat: HeaderFormat;
   readonly #headerBytes: number;
-  readonly #allowed: Int32Array;
-  readonly #payloadBytesMax: number;
-  readonly #blockMask: number;
+  readonly #rules: RequestRules;
   readonly #sparse: boolean;
   readonly #window: ReceiveWindow;
   readonly #replies: ReplyQueue;
@@ -86,8 +81,7 @@ export class Transmission {
   #stage: Stage = "header";
   #payloadBytes = 0;
   #charge = 0;
-  #refusalErrno = 0;
-  #refusal = "";
+  #refusal: Refusal | undefined;
   #open = true;
   /** Requests that the device has in work. */
   inFlight = 0;
@@ -99,9 +93,7 @@ export class Transmission {
     this.#contexts = start.contexts;
     this.#headerFormat = start.format === "extended" ? "extended" : "plain";
     this.#headerBytes = requestHeaderBytes(this.#headerFormat);
-    this.#allowed = allowedFlags(exportFacts(start.device, start.format), start.format);
-    this.#payloadBytesMax = payloadBytesMax(start.device);
-    this.#blockMask = start.device.geometry.minimumBlockBytes - 1;
+    this.#rules = new RequestRules(start.device, start.format, start.contexts.length);
     this.#sparse = start.format !== "simple" && start.device.capabilities.extents !== "absent";
     this.#world = world;
     this.#window = world.window;
@@ -134,7 +126,10 @@ export class Transmission {
     while (this.#open) {
       if (this.#stage === "header") {
         if (this.#congested()) return;
-        if (window.end - window.start < this.#headerBytes) return window.want(this.#headerBytes);
+        if (window.end - window.start < this.#headerBytes) {
+          window.want(this.#headerBytes);
+          return;
+        }
         if (this.#headerFormat === "plain") decodePlainRequest(window.chunk.view, window.start, this.#header);
         else decodeExtendedRequest(window.chunk.view, window.start, this.#header);
         window.consume(this.#headerBytes);
@@ -145,7 +140,7 @@ export class Transmission {
         this.#payloadBytes -= window.skip(this.#payloadBytes);
         if (this.#payloadBytes > 0) return;
         this.#stage = "header";
-        this.#fail(this.#header, this.#refusalErrno, this.#refusal);
+        this.#refuse(this.#header, this.#refusal!);
         continue;
       }
       if (this.#stage === "admission") {
@@ -155,7 +150,10 @@ export class Transmission {
         }
         this.#stage = "payload";
       }
-      if (this.#payloadBytes > window.end - window.start) return window.want(this.#payloadBytes);
+      if (this.#payloadBytes > window.end - window.start) {
+        window.want(this.#payloadBytes);
+        return;
+      }
       this.#stage = "header";
       this.#execute();
     }
@@ -171,61 +169,21 @@ export class Transmission {
 
   /** Decides what becomes of the request whose header was just decoded. */
   #check(): void {
-    const { type, flags, offset, length } = this.#header;
-    this.#payloadBytes = requestPayloadBytes(this.#header, this.#headerFormat);
+    const header = this.#header;
+    this.#payloadBytes = requestPayloadBytes(header, this.#headerFormat);
     this.#charge = 0;
-    this.#stage = "admission";
-    const allowed = type < this.#allowed.length ? this.#allowed[type]! : -1;
-    if (allowed < 0) return this.#refuse(Errno.EINVAL, `command ${type} is not offered`);
-    if ((flags & ~allowed) !== 0)
-      return this.#refuse(Errno.EINVAL, `command ${type} does not take flags ${flags}`);
-    switch (type) {
-      case Command.read:
-        if (length > this.#payloadBytesMax)
-          return this.#refuse(Errno.EINVAL, "the read is longer than the largest payload");
-        this.#charge = length;
-        return this.#checkRange(offset, length, Errno.EINVAL);
-      case Command.write:
-        if (!this.#device.capabilities.writable) return this.#refuse(Errno.EPERM, "the export is read-only");
-        if (length > this.#payloadBytesMax)
-          return this.#refuse(Errno.EINVAL, "the write is longer than the largest payload");
-        this.#charge = length;
-        return this.#checkRange(offset, length, Errno.ENOSPC);
-      case Command.trim:
-        if (!this.#device.capabilities.writable) return this.#refuse(Errno.EPERM, "the export is read-only");
-        return this.#checkRange(offset, length, Errno.EINVAL);
-      case Command.writeZeroes:
-        if (!this.#device.capabilities.writable) return this.#refuse(Errno.EPERM, "the export is read-only");
-        return this.#checkRange(offset, length, Errno.ENOSPC);
-      case Command.cache:
-        return this.#checkRange(offset, length, Errno.EINVAL);
-      case Command.blockStatus:
-        if (this.#contexts.length === 0) return this.#refuse(Errno.EINVAL, "no meta context was selected");
-        if (this.#payloadBytes > BLOCK_STATUS_FILTER_BYTES_MAX)
-          return this.#refuse(Errno.EINVAL, "the filter is too long");
-        // With a filter the length stands in the payload and is checked there.
-        if (this.#payloadBytes > 0 || (flags & CommandFlag.payloadLength) !== 0) return;
-        if (length === 0) return this.#refuse(Errno.EINVAL, "a block status of no bytes has no extent");
-        return this.#checkRange(offset, length, Errno.EINVAL);
+    this.#refusal = this.#rules.refusal(header, this.#payloadBytes);
+    if (this.#refusal === undefined) {
+      this.#charge = chargeOf(header);
+      this.#stage = "admission";
+      return;
     }
-  }
-
-  #checkRange(offset: number, length: number, beyondErrno: number): void {
-    if (offset + length > this.#device.sizeBytes)
-      this.#refuse(beyondErrno, "the range ends beyond the export");
-    else if (this.#blockMask !== 0 && ((offset % (this.#blockMask + 1)) | (length & this.#blockMask)) !== 0)
-      this.#refuse(Errno.EINVAL, `offset and length must be multiples of ${this.#blockMask + 1}`);
-  }
-
-  #refuse(errno: number, sentence: string): void {
     if (this.#payloadBytes > REFUSED_PAYLOAD_BYTES_MAX)
       throw new RopewalkError(
         "PROTOCOL_ERROR",
         `a refused request announces ${this.#payloadBytes} bytes of payload`,
       );
     this.#stage = "refusal";
-    this.#refusalErrno = errno;
-    this.#refusal = sentence;
   }
 
   /** Hands the admitted request, whose payload is there, to the device. */
@@ -234,19 +192,26 @@ export class Transmission {
     try {
       switch (header.type) {
         case Command.read:
-          return this.#read();
+          this.#read();
+          return;
         case Command.write:
-          return this.#write();
+          this.#write();
+          return;
         case Command.flush:
-          return this.#ending(this.#device.flush());
+          this.#ending(this.#device.flush());
+          return;
         case Command.trim:
-          return this.#ending(this.#device.trim(header.offset, header.length, fuaOf(header.flags)));
+          this.#ending(this.#device.trim(header.offset, header.length, fuaOf(header.flags)));
+          return;
         case Command.writeZeroes:
-          return this.#ending(this.#device.zero(header.offset, header.length, zeroFlags(header.flags)));
+          this.#ending(this.#device.zero(header.offset, header.length, zeroFlags(header.flags)));
+          return;
         case Command.cache:
-          return this.#ending(warmCache(this.#device, this.#world.pool, header.offset, header.length));
+          this.#ending(warmCache(this.#device, this.#world.pool, header.offset, header.length));
+          return;
         case Command.blockStatus:
-          return this.#blockStatus();
+          this.#blockStatus();
+          return;
         case Command.disconnect:
           this.#open = false;
       }
@@ -259,12 +224,17 @@ export class Transmission {
   #read(): void {
     const header = this.#header;
     const { offset, length } = header;
-    if (length === 0) return this.#writer.done(header);
+    this.#world.counters.bytesRead += length;
+    if (length === 0) {
+      this.#writer.done(header);
+      return;
+    }
     if (this.#sparse && length >= SPARSE_READ_BYTES_MIN && (header.flags & CommandFlag.dontFragment) === 0) {
       const ranges = sparseRanges(this.#device, offset, length);
-      if (ranges instanceof Promise)
-        return this.#track(this.#readAfter(ranges, new PendingRequest(header, this.#charge)));
-      if (ranges !== undefined) return this.#readRanges(ranges, new PendingRequest(header, this.#charge));
+      if (ranges !== undefined) {
+        this.#readSparsely(ranges);
+        return;
+      }
     }
     const headBytes = this.#writer.readHeadBytes;
     const bytes = headBytes + length;
@@ -275,8 +245,10 @@ export class Transmission {
       chunk.bytes.subarray(position + headBytes, position + bytes),
     );
     this.#writer.readHead(chunk.view, position, header, header, CHUNK_DONE);
-    this.#world.counters.bytesRead += length;
-    if (completion === undefined) return this.#replies.commit(bytes, this.#charge);
+    if (completion === undefined) {
+      this.#replies.commit(bytes, this.#charge);
+      return;
+    }
     const request = new PendingRequest(header, this.#charge);
     request.region = this.#replies.detach(bytes);
     this.#pend(completion, request);
@@ -291,7 +263,8 @@ export class Transmission {
     this.#world.counters.bytesWritten += header.length;
     if (completion === undefined) {
       if (this.#charge > 0) this.#world.account.give(this.#charge);
-      return this.#writer.done(header);
+      this.#writer.done(header);
+      return;
     }
     const request = new PendingRequest(header, this.#charge);
     request.payload = chunk;
@@ -333,7 +306,7 @@ export class Transmission {
         continue;
       }
       if (region !== undefined) this.#replies.drop(region);
-      if (request.charge > 0) this.#world.account.give(request.charge);
+      this.#endCharge(request);
       if (error === undefined) this.#writer.done(request);
       else this.#failWith(request, error);
     }
@@ -349,68 +322,55 @@ export class Transmission {
     });
   }
 
-  async #readAfter(
+  #readSparsely(ranges: readonly ReadRange[] | Promise<readonly ReadRange[] | undefined>): void {
+    const request = new PendingRequest(this.#header, this.#charge);
+    if (ranges instanceof Promise) {
+      this.#track(this.#readLater(ranges, request));
+      return;
+    }
+    const read = new SparseRead(ranges, this.#replies, this.#writer);
+    let completion: Promise<void> | undefined;
+    try {
+      completion = read.begin(this.#device);
+    } catch (error) {
+      read.drop();
+      throw error;
+    }
+    if (completion === undefined) read.answer(request);
+    else this.#track(this.#endSparseRead(read, completion, request));
+  }
+
+  async #readLater(
     ranges: Promise<readonly ReadRange[] | undefined>,
     request: PendingRequest,
   ): Promise<void> {
+    const { offset, length } = request;
+    let read: SparseRead;
     try {
-      const whole: ReadRange[] = [{ offset: request.offset, length: request.length, kind: "data" }];
-      this.#readRanges((await ranges) ?? whole, request);
+      const known = (await ranges) ?? [{ offset, length, kind: "data" as const }];
+      read = new SparseRead(known, this.#replies, this.#writer);
     } catch (error) {
-      this.#world.account.give(request.charge);
+      this.#endCharge(request);
       this.#failWith(request, error);
+      return;
     }
+    await this.#endSparseRead(read, undefined, request);
   }
 
-  /** Answers a read with a chunk for each range. Nothing is sent before all data is there, so no chunk can fail. */
-  #readRanges(ranges: readonly ReadRange[], request: PendingRequest): void {
-    const headBytes = this.#writer.readHeadBytes;
-    const waiting: Promise<void>[] = [];
-    const chunks = ranges.map((range) => {
-      if (range.kind === "hole") return undefined;
-      const bytes = headBytes + range.length;
-      this.#replies.reserve(bytes);
-      return this.#replies.detach(bytes);
-    });
-    const drop = () => {
-      for (const region of chunks) if (region !== undefined) this.#replies.drop(region);
-    };
-    const answer = () => {
-      const last = ranges.length - 1;
-      ranges.forEach((range, index) => {
-        const flags = index === last ? CHUNK_DONE : 0;
-        const charge = index === last ? request.charge : 0;
-        const region = chunks[index];
-        if (region === undefined) this.#writer.readHole(request, range, flags, charge);
-        else {
-          this.#writer.readHead(region.chunk.view, region.start, request, range, flags);
-          this.#replies.attach(region, charge);
-        }
-      });
-      this.#world.counters.bytesRead += request.length;
-    };
+  /** Answers when the data is there; without `completion` the reading begins here. */
+  async #endSparseRead(
+    read: SparseRead,
+    completion: Promise<void> | undefined,
+    request: PendingRequest,
+  ): Promise<void> {
     try {
-      ranges.forEach((range, index) => {
-        const region = chunks[index];
-        if (region === undefined) return;
-        const target = region.chunk.bytes.subarray(
-          region.start + headBytes,
-          region.start + region.lengthBytes,
-        );
-        const completion = this.#device.read(range.offset, target);
-        if (completion !== undefined) waiting.push(completion);
-      });
+      await (completion ?? read.begin(this.#device));
+      read.answer(request);
     } catch (error) {
-      void Promise.allSettled(waiting).then(drop);
-      throw error;
-    }
-    if (waiting.length === 0) return answer();
-    const failed = (error: unknown) => {
-      void Promise.allSettled(waiting).then(drop);
-      this.#world.account.give(request.charge);
+      read.drop();
+      this.#endCharge(request);
       this.#failWith(request, error);
-    };
-    this.#track(Promise.all(waiting).then(answer, failed));
+    }
   }
 
   #blockStatus(): void {
@@ -422,11 +382,16 @@ export class Transmission {
       const filter = parseBlockStatusFilter(chunk.bytes.subarray(start, start + this.#payloadBytes));
       this.#window.consume(this.#payloadBytes);
       contexts = this.#contexts.filter((context) => filter?.contextIds.includes(context.id));
-      if (filter === undefined || filter.contextIds.length !== contexts.length || contexts.length === 0)
-        return this.#fail(header, Errno.EINVAL, "the filter names contexts that were not selected");
+      if (filter === undefined || filter.contextIds.length !== contexts.length || contexts.length === 0) {
+        this.#refuse(header, WRONG_FILTER);
+        return;
+      }
       length = filter.lengthBytes;
-      if (length === 0 || header.offset + length > this.#device.sizeBytes)
-        return this.#fail(header, Errno.EINVAL, "the filter's range is empty or ends beyond the export");
+      const refusal = this.#rules.statusRange(header.offset, length);
+      if (refusal !== undefined) {
+        this.#refuse(header, refusal);
+        return;
+      }
     }
     const one = (header.flags & CommandFlag.requestOne) !== 0;
     const request: BlockStatusRequest = { offset: header.offset, length, answer: one ? "one" : "many" };
@@ -452,12 +417,19 @@ export class Transmission {
     }
   }
 
-  #failWith(request: RequestHeader | PendingRequest, cause: unknown): void {
-    const error = deviceError(cause);
-    this.#fail(request, wireErrno(error, request), `${error.code}: ${error.message}`);
+  #endCharge(request: PendingRequest): void {
+    if (request.charge > 0) this.#world.account.give(request.charge);
   }
 
-  #fail(request: RequestHeader | PendingRequest, errno: number, sentence: string): void {
+  #failWith(request: RequestHeader | PendingRequest, cause: unknown): void {
+    const error = deviceError(cause);
+    this.#refuse(request, {
+      errno: wireErrno(error, request),
+      sentence: `${error.code}: ${error.message}`,
+    });
+  }
+
+  #refuse(request: RequestHeader | PendingRequest, { errno, sentence }: Refusal): void {
     this.#world.counters.failedRequests++;
     this.#writer.failed(request, errno, sentence);
   }
