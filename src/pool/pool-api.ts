@@ -90,10 +90,12 @@ export interface PoolSettings {
   segmentBytes: number;
   /** Budget for cached nodes, clean and dirty. */
   nodeCacheBytes: number;
-  /** A checkpoint is due after this many bytes, records or changed nodes. */
+  /** Segments kept allocated for checkpoints, the collector and deletions, so that these work when the pool is full. */
+  reserveSegments: number;
+  /** Log, records and memory of changed nodes between two checkpoints at most; one begins at half of each. */
   checkpointBytes: number;
   checkpointRecords: number;
-  checkpointNodes: number;
+  checkpointNodeBytes: number;
   /** The log is synced at least this often while there is something to sync. */
   syncIntervalMs: number;
   syncBytes: number;

@@ -1,0 +1,440 @@
+/**
+ * The appender: the one place where records enter the log.
+ *
+ * Always holds: records are written in the order of their sequences; a batch's promise resolves when it and all
+ * before it are written; a sync covers what was written when it was issued, and before it is issued the
+ * position is rounded up to 4 KiB, so that no durable sector is written again. After a failed write or sync
+ * nothing is appended any more (POOL_READ_ONLY) and nothing retries.
+ */
+import { assert } from "../../base/assert.ts";
+import { checksum } from "../../base/checksum.ts";
+import { Deferred } from "../../base/deferred.ts";
+import { RopewalkError } from "../../base/errors.ts";
+import type { Timer } from "../../ports/mod.ts";
+import {
+  PAGE_BYTES,
+  REQUEST_BYTES_MAX,
+  roundUp,
+  SEGMENT_FOOTER_BYTES,
+  SEGMENT_HEADER_BYTES,
+} from "../format/layout.ts";
+import { RECORD_HEADER_BYTES, RecordKind, recordHeaderBytes, sealRecordHeader } from "../format/record.ts";
+import { encodeSegmentFooter, SegmentKind } from "../format/segment.ts";
+import type { PoolCounters, PoolSettings } from "../pool-api.ts";
+import type { PoolWorld } from "../world.ts";
+import { Owners } from "./owners.ts";
+import type { Segment } from "./segment.ts";
+import type { Segments } from "./segments.ts";
+
+/** Small parts are gathered here, so that a turn's records leave in one call. */
+const ARENA_BYTES = 4 * 1024 * 1024;
+/** Data of at least this length is written from where it stands; below, a copy is cheaper than another part. */
+const DIRECT_BYTES = 32 * 1024;
+/** Room at a segment's end that only the pool's own small records may use. */
+const PRIVILEGED_BYTES = 80 * 1024;
+
+export const KIND_NAMES: Readonly<Record<number, string>> = {
+  [RecordKind.write]: "write",
+  [RecordKind.zero]: "zero",
+  [RecordKind.trim]: "trim",
+  [RecordKind.resize]: "resize",
+  [RecordKind.graft]: "graft",
+  [RecordKind.catalogue]: "catalogue",
+  [RecordKind.mark]: "mark",
+};
+
+export interface RecordToAppend {
+  readonly kind: number;
+  readonly flags: number;
+  readonly volume: number;
+  readonly offset: number;
+  readonly length: number;
+  /** Whole pages, in order; at most a merged page, the body and another merged page. */
+  readonly data: readonly Uint8Array[];
+  readonly payload?: Uint8Array;
+}
+
+export class Log {
+  readonly #segments: Segments;
+  readonly #world: PoolWorld;
+  readonly #settings: PoolSettings;
+  readonly #counters: PoolCounters;
+  #arena = new Uint32Array(ARENA_BYTES / 4);
+  #arenaBytes = new Uint8Array(this.#arena.buffer);
+  #filled = 0;
+  #partStart = 0;
+  #parts: Uint8Array[] = [];
+  #batch: Deferred | undefined;
+  #turnPlanned = false;
+  #next: Segment | undefined;
+  #preparing: Promise<void> | undefined;
+  #switching: Promise<void> | undefined;
+  #syncGroup: Deferred | undefined;
+  #syncing: Deferred | undefined;
+  readonly #unsynced = new Set<Segment>();
+  #unsyncedBytes = 0;
+  #timer: Timer | undefined;
+  #closed = false;
+  failed: RopewalkError | undefined;
+
+  segment!: Segment;
+  /** Where the next record goes. */
+  position = 0;
+  /** Up to here the current segment is with the kernel. */
+  written = 0;
+  sequence = 0;
+  durable = 0;
+  /** Highest durable sequence that stands in the log. */
+  #claimed = 0;
+  /** Last record that is not a mark. */
+  #lastSubstantial = 0;
+  incarnation = 0;
+  /** Bytes and records appended since the pool was opened. */
+  appendedBytes = 0;
+
+  /** Checksums of the last appended record's pages: words of `checksums` from `checksumsAt`. */
+  checksums = this.#arena;
+  checksumsAt = 0;
+  /** Time stamp for records, refreshed once a turn. */
+  #atMs = 0;
+
+  onDurable: (() => void) | undefined;
+
+  constructor(world: PoolWorld, segments: Segments, settings: PoolSettings, counters: PoolCounters) {
+    this.#world = world;
+    this.#segments = segments;
+    this.#settings = settings;
+    this.#counters = counters;
+  }
+
+  /** Begins an incarnation behind `sequence`, which is durable. */
+  async start(sequence: number, incarnation: number): Promise<void> {
+    this.sequence = sequence;
+    this.durable = sequence;
+    this.#claimed = sequence;
+    this.#lastSubstantial = sequence;
+    this.incarnation = incarnation;
+    const segment = await this.#segments.take(SegmentKind.log, "upkeep");
+    segment.owners = new Owners();
+    this.#segments.begin(segment, { firstSequence: sequence + 1, begins: true, durable: sequence });
+    await segment.file!.sync();
+    this.segment = segment;
+    this.position = this.written = SEGMENT_HEADER_BYTES;
+    this.#atMs = this.#world.clock.wallMs();
+    this.#plan();
+    this.#prepare();
+  }
+
+  get room(): number {
+    return this.#segments.segmentBytes - SEGMENT_FOOTER_BYTES - this.position;
+  }
+
+  /** Whether a record can be appended in this turn. Throws POOL_READ_ONLY, SHUTTING_DOWN. */
+  ready(dataBytes: number, payloadBytes: number, privileged: boolean): boolean {
+    this.check();
+    const bytes = recordHeaderBytes(dataBytes / PAGE_BYTES, payloadBytes) + dataBytes;
+    if (this.room < bytes + (privileged ? 0 : PRIVILEGED_BYTES)) return false;
+    return privileged || this.#unsyncedBytes <= 4 * this.#settings.syncBytes;
+  }
+
+  check(): void {
+    if (this.failed !== undefined) throw this.failed;
+    if (this.#closed) throw new RopewalkError("SHUTTING_DOWN", "the pool is closing");
+  }
+
+  /** Waits until `ready` may hold. NO_SPACE when there is no segment to go on in. */
+  async makeReady(dataBytes: number, payloadBytes: number, privileged: boolean): Promise<void> {
+    const bytes = recordHeaderBytes(dataBytes / PAGE_BYTES, payloadBytes) + dataBytes;
+    assert(
+      bytes + PRIVILEGED_BYTES <= this.#segments.segmentBytes - SEGMENT_HEADER_BYTES - SEGMENT_FOOTER_BYTES,
+      "a record fits an empty segment",
+    );
+    if (this.room >= bytes + (privileged ? 0 : PRIVILEGED_BYTES)) {
+      if (this.#unsyncedBytes > 4 * this.#settings.syncBytes) await this.flush();
+      return;
+    }
+    this.#switching ??= this.#switch(privileged).finally(() => {
+      this.#switching = undefined;
+    });
+    await this.#switching;
+  }
+
+  async #switch(privileged: boolean): Promise<void> {
+    await this.#preparing;
+    const next = this.#next ?? (await this.#segments.take(SegmentKind.log, privileged ? "upkeep" : "client"));
+    this.#next = undefined;
+    this.writeOut();
+    this.check();
+    const { segment } = this;
+    segment.end = this.position;
+    const header = segment.header!;
+    const footer = encodeSegmentFooter({
+      number: segment.number,
+      end: segment.end,
+      lastSequence: this.sequence,
+      blocks: this.#segments.blocks(segment),
+      keyLow: header.keyLow,
+      keyHigh: header.keyHigh,
+    });
+    try {
+      segment.file!.write(this.#segments.segmentBytes - SEGMENT_FOOTER_BYTES, [footer]);
+      this.#segments.begin(next, { firstSequence: this.sequence + 1, begins: false, durable: this.durable });
+    } catch (error) {
+      this.fail(error);
+      throw this.failed;
+    }
+    this.#unsynced.add(segment);
+    this.#unsynced.add(next);
+    next.owners = new Owners();
+    this.#segments.setEnd(segment, { sealed: true });
+    this.segment = next;
+    this.position = this.written = SEGMENT_HEADER_BYTES;
+    this.#prepare();
+  }
+
+  /** Gets the next segment ready in the background; when the pool is full there is none. */
+  #prepare(): void {
+    if (this.#next !== undefined || this.#preparing !== undefined || this.#closed) return;
+    this.#preparing = this.#segments
+      .take(SegmentKind.log, "client")
+      .then(
+        (segment) => {
+          this.#next = segment;
+        },
+        (error) => {
+          if (!(error instanceof RopewalkError && error.code === "NO_SPACE")) this.fail(error);
+        },
+      )
+      .finally(() => {
+        this.#preparing = undefined;
+      });
+  }
+
+  /** The prepared segment that no record stands in, if any. */
+  get spareSegment(): Segment | undefined {
+    return this.#next;
+  }
+
+  /**
+   * Appends one record; `ready` was true in this turn. Returns the offset in `segment` of its first data page.
+   * `checksums` from `checksumsAt` are its pages' checksums until the next append.
+   */
+  append(record: RecordToAppend): number {
+    const { data, payload } = record;
+    let dataBytes = 0;
+    for (const part of data) dataBytes += part.length;
+    const dataPages = dataBytes / PAGE_BYTES;
+    const payloadBytes = payload?.length ?? 0;
+    const headerBytes = recordHeaderBytes(dataPages, payloadBytes);
+    assert(dataBytes <= REQUEST_BYTES_MAX + PAGE_BYTES && dataBytes % PAGE_BYTES === 0, "whole pages, one request");
+    const direct = dataBytes >= DIRECT_BYTES;
+    if (this.#filled + headerBytes + (direct ? 2 * PAGE_BYTES : dataBytes) > ARENA_BYTES) this.writeOut();
+    this.check();
+
+    const at = this.#filled / 4;
+    let sum = at + RECORD_HEADER_BYTES / 4;
+    this.checksums = this.#arena;
+    this.checksumsAt = sum;
+    for (const part of data) {
+      for (let offset = 0; offset < part.length; offset += PAGE_BYTES) {
+        this.#arena[sum] = checksum(part.length === PAGE_BYTES ? part : part.subarray(offset, offset + PAGE_BYTES));
+        sum += 1;
+      }
+    }
+    if (payload !== undefined) this.#arenaBytes.set(payload, sum * 4);
+    this.#arenaBytes.fill(0, sum * 4 + payloadBytes, this.#filled + headerBytes);
+    const sequence = ++this.sequence;
+    const header = this.segment.header!;
+    sealRecordHeader(
+      this.#arena,
+      this.#arenaBytes,
+      at,
+      headerBytes,
+      {
+        kind: record.kind,
+        flags: record.flags,
+        sequence,
+        durable: this.durable,
+        incarnation: this.incarnation,
+        volume: record.volume,
+        offset: record.offset,
+        length: record.length,
+        atMs: this.#atMs,
+        dataPages,
+        payloadBytes,
+      },
+      header.keyLow,
+      header.keyHigh,
+    );
+    this.#filled += headerBytes;
+    for (const part of data) {
+      if (direct && part.length > PAGE_BYTES) {
+        this.#closePart();
+        this.#parts.push(part);
+      } else {
+        this.#arenaBytes.set(part, this.#filled);
+        this.#filled += part.length;
+      }
+    }
+    const dataPosition = this.position + headerBytes;
+    this.position = dataPosition + dataBytes;
+    this.segment.end = this.position;
+    this.appendedBytes += headerBytes + dataBytes;
+    this.#claimed = this.durable;
+    if (record.kind !== RecordKind.mark) this.#lastSubstantial = sequence;
+    this.#plan();
+    this.#world.observer?.({
+      type: "append",
+      sequence,
+      kind: KIND_NAMES[record.kind]!,
+      volume: record.volume,
+      offset: record.offset,
+      length: record.length,
+    });
+    return dataPosition;
+  }
+
+  #closePart(): void {
+    if (this.#filled > this.#partStart) this.#parts.push(this.#arenaBytes.subarray(this.#partStart, this.#filled));
+    this.#partStart = this.#filled;
+  }
+
+  /** Resolves when everything appended so far is written; undefined when it is. */
+  whenWritten(): Promise<void> | undefined {
+    if (this.position === this.written) return undefined;
+    if (this.#world.plants?.has("early-ack")) return undefined;
+    this.#batch ??= new Deferred();
+    return this.#batch.promise;
+  }
+
+  /** Resolves when everything appended so far is durable; undefined when it is. One sync serves all who ask meanwhile. */
+  flush(): Promise<void> | undefined {
+    if (this.failed !== undefined) throw this.failed;
+    if (this.durable >= this.sequence) return undefined;
+    this.#syncGroup ??= new Deferred();
+    this.#plan();
+    return this.#syncGroup.promise;
+  }
+
+  /** Like `flush`, and segment headers and footers without a record behind them are durable too. */
+  flushAll(): Promise<void> | undefined {
+    if (this.durable >= this.sequence && this.#unsynced.size > 0) {
+      if (this.failed !== undefined) throw this.failed;
+      this.#syncGroup ??= new Deferred();
+      this.#plan();
+      return this.#syncGroup.promise;
+    }
+    return this.flush() ?? this.#syncing?.promise;
+  }
+
+  #plan(): void {
+    if (this.#turnPlanned) return;
+    this.#turnPlanned = true;
+    this.#world.clock.soon(() => {
+      this.#turnPlanned = false;
+      this.#endTurn();
+    });
+  }
+
+  #endTurn(): void {
+    if (this.failed !== undefined) return;
+    this.#atMs = this.#world.clock.wallMs();
+    this.writeOut();
+    if (this.#syncGroup !== undefined || this.#unsyncedBytes >= this.#settings.syncBytes) this.#sync();
+    this.#timer ??= this.#closed ? undefined : this.#world.clock.after(this.#settings.syncIntervalMs, () => this.#tick());
+  }
+
+  /** Hands everything appended so far to the kernel, now. Sets `failed` rather than throw. */
+  writeOut(): void {
+    if (this.position === this.written || this.failed !== undefined) return;
+    this.#closePart();
+    const bytes = this.position - this.written;
+    try {
+      this.segment.file!.write(this.written, this.#parts);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    this.written = this.position;
+    this.#unsynced.add(this.segment);
+    this.#unsyncedBytes += bytes;
+    this.#counters.logBytesWritten += bytes;
+    this.#parts = [];
+    this.#filled = 0;
+    this.#partStart = 0;
+    const batch = this.#batch;
+    this.#batch = undefined;
+    batch?.resolve();
+  }
+
+  #sync(): void {
+    if (this.#syncing !== undefined || this.failed !== undefined) return;
+    this.writeOut();
+    if (this.failed !== undefined) return;
+    const group = this.#syncGroup ?? new Deferred();
+    this.#syncGroup = undefined;
+    const target = this.sequence;
+    if (!this.#world.plants?.has("no-round")) {
+      this.position = this.written = roundUp(this.position, PAGE_BYTES);
+    }
+    const segments = [...this.#unsynced];
+    this.#unsynced.clear();
+    this.#unsyncedBytes = 0;
+    this.#syncing = group;
+    this.#counters.syncs += 1;
+    const skip = this.#world.plants?.has("skip-sync") && this.#counters.syncs % 3 === 0;
+    const done = skip ? Promise.resolve([]) : Promise.all(segments.map((segment) => segment.file!.sync()));
+    done.then(
+      () => {
+        this.#syncing = undefined;
+        if (this.failed !== undefined) return;
+        this.durable = target;
+        group.resolve();
+        this.onDurable?.();
+        if (this.#syncGroup !== undefined) this.#plan();
+      },
+      (error) => {
+        this.#syncing = undefined;
+        this.#syncGroup ??= group;
+        group.reject(this.fail(error));
+      },
+    );
+  }
+
+  /** Once an interval: nothing stays undurable for long, and the durable mark gets into the log. */
+  #tick(): void {
+    this.#timer = undefined;
+    if (this.#closed || this.failed !== undefined) return;
+    if (this.durable < this.#lastSubstantial) {
+      void this.flush();
+    } else if (this.#claimed < this.#lastSubstantial && this.ready(0, 0, true)) {
+      this.append({ kind: RecordKind.mark, flags: 0, volume: 0, offset: 0, length: 0, data: [] });
+      void this.flush();
+    } else if (this.#claimed < this.#lastSubstantial) {
+      this.makeReady(0, 0, true).catch(() => undefined);
+    }
+    this.#timer = this.#world.clock.after(this.#settings.syncIntervalMs, () => this.#tick());
+  }
+
+  /** Ends appending for good: something that was promised may not be on the disk. */
+  fail(cause: unknown): RopewalkError {
+    this.failed ??= new RopewalkError(
+      "POOL_READ_ONLY",
+      "a write or sync of the log failed; the pool is read-only until it is reopened",
+      { cause },
+    );
+    this.#batch?.reject(this.failed);
+    this.#syncGroup?.reject(this.failed);
+    this.#batch = undefined;
+    this.#syncGroup = undefined;
+    return this.failed;
+  }
+
+  /** Ends appending; everything is durable when it resolves (or the log had failed). */
+  async close(): Promise<void> {
+    await this.#preparing;
+    if (this.failed === undefined) await this.flush();
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+}
