@@ -42,17 +42,27 @@ export class Machine {
   readonly clock = new SimulatedClock();
   readonly disk: SimulatedDisk;
   readonly random: SimulatedRandom;
-  readonly content = new UnitContent();
-  readonly history = new ModelHistory(this.content);
+  readonly content: UnitContent;
+  readonly history: ModelHistory;
   lives = 0;
 
-  constructor(options: MachineOptions) {
+  constructor(options: MachineOptions, origin?: Machine) {
+    this.content = origin?.content ?? new UnitContent();
+    this.history = origin?.history.copy() ?? new ModelHistory(this.content);
     this.seed = options.seed;
     this.engine = options.engine;
     this.settings = options.settings;
     this.plants = options.plants ?? new Set();
     this.random = new SimulatedRandom(`${options.seed}/machine`);
-    this.disk = new SimulatedDisk(this.clock, options.seed, options.disk);
+    this.disk =
+      origin?.disk.copy(this.clock, options.seed, options.disk) ??
+      new SimulatedDisk(this.clock, options.seed, options.disk);
+  }
+
+  /** Another machine with the same disk and the same history; no process may be alive. */
+  again(seed: string, disk: DiskOptions): Machine {
+    const { engine, settings, plants } = this;
+    return new Machine({ seed, engine, settings, plants, disk }, this);
   }
 
   /** A new process, which has not opened the pool yet. */

@@ -114,7 +114,7 @@ export class MapModel {
     if (sizeBytes < old) {
       const end = Math.min(old, Math.ceil(sizeBytes / pageBytes) * pageBytes);
       if (end > sizeBytes) this.clear(sizeBytes, end - sizeBytes, marks);
-      this.#dropFrom(end);
+      this.#dropFrom(Math.ceil(sizeBytes / pageBytes) * pageBytes);
     }
     this.sizeBytes = sizeBytes;
   }

@@ -30,6 +30,20 @@ export class ModelHistory {
     this.#settled = new PoolModel(content);
   }
 
+  /** The same history, to go on differently from here. */
+  copy(): ModelHistory {
+    const copy = new ModelHistory(this.current.content);
+    copy.operations.push(...this.operations);
+    copy.current = this.current.copy();
+    copy.#settled = this.#settled.copy();
+    copy.#settledCount = this.#settledCount;
+    copy.durableFloor = this.durableFloor;
+    copy.writtenFloor = this.writtenFloor;
+    copy.#powerFailed = this.#powerFailed;
+    copy.diskFailed = this.diskFailed;
+    return copy;
+  }
+
   get lastSequence(): number {
     return this.operations.at(-1)?.sequence ?? 0;
   }

@@ -61,11 +61,20 @@ export class UnitContent {
     return bytes;
   }
 
+  /** The stamp whose pattern these 512 bytes are, if any. */
+  stampOf(bytes: Uint8Array): number | undefined {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const word = view.getUint32(0, true);
+    if (word <= stampZero || word >= this.#nextStamp || view.getUint32(4, true) !== nextWord(word) >>> 0)
+      return undefined;
+    return Buffer.compare(patternBytes(word), bytes) === 0 ? word : undefined;
+  }
+
   /** What the bytes of a unit look like, for messages. */
   describe(bytes: Uint8Array): string {
     if (bytes.every((byte) => byte === 0)) return "zeros";
-    const word = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
-    if (word < this.#nextStamp && Buffer.compare(patternBytes(word), bytes) === 0) return `stamp ${word}`;
+    const stamp = this.stampOf(bytes);
+    if (stamp !== undefined) return `stamp ${stamp}`;
     return `bytes ${Buffer.from(bytes.subarray(0, 16)).toString("hex")}…`;
   }
 }
@@ -86,8 +95,12 @@ function fillPattern(stamp: number, words: Uint32Array): void {
   let state = stamp;
   for (let at = 0; at < words.length; at++) {
     words[at] = state;
-    state = (Math.imul(state, 0x9e37_79b1) + 0x7f4a_7c15) | 0;
+    state = nextWord(state);
   }
+}
+
+function nextWord(word: number): number {
+  return (Math.imul(word, 0x9e37_79b1) + 0x7f4a_7c15) | 0;
 }
 
 function patternBytes(stamp: number): Uint8Array {

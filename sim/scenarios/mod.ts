@@ -1,8 +1,10 @@
 /** All scenarios by name. */
 import type { Scenario } from "../scenario.ts";
 import { crashScenario } from "./crash.ts";
+import { flipsScenario } from "./flips.ts";
+import { matrixScenario } from "./matrix.ts";
 
-export const scenarios: readonly Scenario[] = [crashScenario];
+export const scenarios: readonly Scenario[] = [crashScenario, matrixScenario, flipsScenario];
 
 export function scenarioNamed(name: string): Scenario {
   const scenario = scenarios.find((each) => each.name === name);

@@ -1,0 +1,284 @@
+/**
+ * Every sequence of up to three operations, with a crash at every call of the disk in every mode, with every
+ * call failing once and from then on, and with no space at every allocation. A seed is the number of a
+ * sequence, so the seeds 1 to 1110 are all there are.
+ */
+import { RequestFlag } from "../../src/device/mod.ts";
+import { Administration } from "../administration.ts";
+import { CheckFailed } from "../check-failed.ts";
+import { checkRecovered } from "../checks/recovered.ts";
+import { checkSelf } from "../checks/space.ts";
+import { DataRequests } from "../data-requests.ts";
+import type { DiskFault } from "../disk-faults.ts";
+import { DiskTrace } from "../disk-trace.ts";
+import { type Life, Machine, type MachineOptions } from "../machine.ts";
+import { diskPlants } from "../plants.ts";
+import type { VolumeModel } from "../pool-model.ts";
+import type { RunOptions, RunResult, Scenario } from "../scenario.ts";
+import { type CrashMode, crashModes } from "../simulated-disk.ts";
+import { VolumeAccess } from "../volume-access.ts";
+
+const mebibyte = 1024 * 1024;
+const volumeBytes = 6 * mebibyte;
+
+export const matrixOperations = [
+  "write",
+  "fua",
+  "flush",
+  "trim",
+  "zero",
+  "snapshot",
+  "clone",
+  "graft",
+  "resize",
+  "delete",
+] as const;
+type MatrixOperation = (typeof matrixOperations)[number];
+
+export const matrixScenario: Scenario = {
+  name: "matrix",
+  summary: "every sequence of three operations, a crash or a failure at every disk call; seeds 1..1110",
+  defaultSeeds: [1, 110],
+  run,
+};
+
+/** The sequence with this number: first those of one operation, then of two, then of three. */
+export function sequenceNumbered(number: number): MatrixOperation[] {
+  const count = matrixOperations.length;
+  let rest = number - 1;
+  for (let length = 1; length <= 3; length++) {
+    if (rest < count ** length) {
+      return Array.from({ length }, (_, at) => matrixOperations[Math.floor(rest / count ** at) % count]!);
+    }
+    rest -= count ** length;
+  }
+  throw new Error(`there are ${count + count ** 2 + count ** 3} sequences, not ${number}`);
+}
+
+/** One way to run a sequence. */
+interface Case {
+  readonly name: string;
+  readonly crash?: { readonly point: number; readonly mode: CrashMode };
+  readonly fault?: DiskFault;
+  /** The operations are sent together instead of one after the other. */
+  readonly together: boolean;
+}
+
+async function run(options: RunOptions): Promise<RunResult> {
+  const sequence = sequenceNumbered(options.seed);
+  const base = await prepare(options);
+  const trace = new DiskTrace();
+  const counts = { cases: 0 };
+  const runCase = async (each: Case) => {
+    counts.cases++;
+    const machine = base.again(`${options.seed}/${each.name}`, {
+      trace: new DiskTrace({ print: options.verbose }),
+      plants: diskPlants(options.plants),
+    });
+    try {
+      const points = await machine.clock.run(new MatrixRun(machine, sequence, each).run());
+      trace.note(machine.disk.trace.hash, each.name, points);
+      return points;
+    } catch (error) {
+      if (error instanceof CheckFailed)
+        throw new CheckFailed(error.check, `${sequence.join(", ")} (${each.name}): ${error.message}`);
+      throw new Error(`${sequence.join(", ")} (${each.name})`, { cause: error });
+    }
+  };
+  // What needs the volume alone cannot be sent together with anything else.
+  const alone = sequence.includes("resize") || sequence.indexOf("delete") !== sequence.lastIndexOf("delete");
+  for (const together of sequence.length > 1 && !alone ? [false, true] : [false]) {
+    const how = together ? "together" : "in turn";
+    const points = await runCase({ name: `${how}, sound`, together });
+    for (let point = 1; point <= points; point++)
+      for (const mode of crashModes)
+        await runCase({ name: `${how}, ${mode} at point ${point}`, crash: { point, mode }, together });
+  }
+  for (let nth = 1; ; nth++) {
+    let struck = 0;
+    for (const lasting of [false, true]) {
+      const fault: DiskFault = { nth, lasting, code: "IO_ERROR" };
+      struck = await runCase({
+        name: `${lasting ? "calls from" : "call"} ${nth} fails`,
+        fault,
+        together: false,
+      });
+    }
+    if (struck === 0) break;
+  }
+  for (let nth = 1; ; nth++) {
+    const fault: DiskFault = { call: "create", nth, lasting: true, code: "NO_SPACE" };
+    if ((await runCase({ name: `no space at allocation ${nth}`, fault, together: false })) === 0) break;
+  }
+  return { traceHash: trace.hash, counts };
+}
+
+/** A pool with a little of everything, cleanly closed: where every case begins. */
+async function prepare(options: RunOptions): Promise<Machine> {
+  const machine = new Machine(baseOptions(options));
+  await machine.clock.run(
+    (async () => {
+      const life = machine.start();
+      await life.format();
+      await life.open();
+      const access = new VolumeAccess(life);
+      const data = new DataRequests(life, access);
+      const administration = new Administration(life, access, data);
+      await administration.createVolume("v", volumeBytes);
+      const volume = machine.history.current.volumeNamed("v")!;
+      for (const offset of [0, 2 * mebibyte - 8192, 4 * mebibyte])
+        await data.write({ volume: volume.id, offset, length: 32 * 1024, flags: 0 });
+      await administration.createSnapshot(volume, "old");
+      await data.write({ volume: volume.id, offset: 4096, length: 8192, flags: 0 });
+      await access.closeAll();
+      await life.answer(life.pool.close());
+      machine.history.promiseDurable(machine.history.lastSequence);
+      machine.crash(life, "lost");
+    })(),
+  );
+  return machine;
+}
+
+function baseOptions(options: RunOptions): MachineOptions {
+  return {
+    seed: "matrix",
+    engine: options.engine,
+    plants: options.plants,
+    settings: {
+      sizeBytes: 24 * mebibyte,
+      segmentBytes: mebibyte,
+      reserveSegments: 3,
+      nodeCacheBytes: mebibyte,
+      checkpointRecords: 1000,
+    },
+  };
+}
+
+class MatrixRun {
+  readonly #machine: Machine;
+  readonly #sequence: readonly MatrixOperation[];
+  readonly #case: Case;
+
+  constructor(machine: Machine, sequence: readonly MatrixOperation[], each: Case) {
+    this.#machine = machine;
+    this.#sequence = sequence;
+    this.#case = each;
+  }
+
+  /** Points of the disk that were passed; for a fault, how often it struck. */
+  async run(): Promise<number> {
+    const { disk } = this.#machine;
+    const { crash, fault } = this.#case;
+    const life = this.#machine.start();
+    if (crash !== undefined) life.dieAfter(crash.point);
+    if (fault !== undefined) disk.faults.arm(fault);
+    await Promise.race([this.#work(life), life.died]);
+    const { points } = disk;
+    const { struck } = disk.faults;
+    this.#machine.crash(life, crash?.mode ?? (fault === undefined ? "clean" : disk.random.pick(crashModes)));
+    const after = this.#machine.start();
+    await after.open();
+    await checkRecovered(after, "thorough");
+    await this.#proveAlive(after);
+    return fault === undefined ? points : struck;
+  }
+
+  async #work(life: Life): Promise<void> {
+    try {
+      await life.open();
+    } catch (error) {
+      life.expectError(error, "open", []);
+      return;
+    }
+    const access = new VolumeAccess(life);
+    const data = new DataRequests(life, access);
+    const administration = new Administration(life, access, data);
+    const volume = this.#machine.history.current.volumeNamed("v")!;
+    const turns = this.#sequence.map((operation, at) => async () => {
+      // Only one catalogue record may be on its way, also when the operations are sent together.
+      const catalogue = operation === "snapshot" || operation === "clone" || operation === "delete";
+      if (catalogue) await life.catalogueTurn.take();
+      await perform(operation, at, volume, data, administration);
+      if (catalogue) life.catalogueTurn.pass();
+    });
+    if (this.#case.together) await Promise.all(turns.map((turn) => turn()));
+    else for (const turn of turns) await turn();
+    try {
+      await access.closeAll();
+      await administration.chore("checkpoint");
+      await life.answer(life.pool.close());
+      this.#machine.history.promiseDurable(this.#machine.history.lastSequence);
+    } catch (error) {
+      life.expectError(error, "close", []);
+    }
+  }
+
+  /** What was recovered can be worked with. */
+  async #proveAlive(life: Life): Promise<void> {
+    const access = new VolumeAccess(life);
+    const data = new DataRequests(life, access);
+    for (const { id } of this.#machine.history.current.volumes.values()) {
+      await data.write({ volume: id, offset: 1024, length: 1536, flags: RequestFlag.fua });
+      await data.read(id, 0, 4096);
+    }
+    await access.closeAll();
+    await checkSelf(life);
+  }
+}
+
+/** The operation in the place `at` of a sequence: ranges that overlap with those of the other places. */
+async function perform(
+  operation: MatrixOperation,
+  at: number,
+  volume: VolumeModel,
+  data: DataRequests,
+  administration: Administration,
+): Promise<void> {
+  const { id, map } = volume;
+  const page = 4096;
+  /** Inside the volume, whatever size it was given before. */
+  const range = (offset: number, length: number) => {
+    const start = Math.min(offset, Math.floor((map.sizeBytes - 1) / page) * page);
+    return { volume: id, offset: start, length: Math.min(length, map.sizeBytes - start), flags: 0 };
+  };
+  switch (operation) {
+    case "write":
+      return data.write(range(1536 + at * page, 5 * 2048));
+    case "fua":
+      return data.write({ ...range(at * page, 2 * page), flags: RequestFlag.fua });
+    case "flush":
+      return data.flush(id);
+    case "trim":
+      return data.clear("trim", range(at * page, 3 * page + 512));
+    case "zero":
+      return data.clear("zero", range(512 + at * page, 2 * page));
+    case "snapshot":
+      return administration.createSnapshot(volume, `new${at}`);
+    case "clone": {
+      const snapshot = at === 1 || !volume.snapshots.has("old") ? undefined : "old";
+      return administration.cloneVolume(volume, snapshot, `clone${at}`);
+    }
+    case "graft": {
+      const wanted = at === 2 ? range(0, 2 * mebibyte) : range((1 + at) * page + mebibyte, 9 * page);
+      const source = at === 1 ? { volume: id } : { volume: id, snapshot: "old" };
+      const length =
+        Math.floor(Math.min(wanted.length, at === 1 ? map.sizeBytes : volumeBytes) / page) * page;
+      const sourceOffset = at === 2 ? 2 * mebibyte : 0;
+      if (length === 0 || !volume.snapshots.has("old")) return;
+      return administration.graft({
+        source,
+        sourceOffset,
+        volume,
+        offset: wanted.offset,
+        length,
+        fua: false,
+      });
+    }
+    case "resize":
+      return administration.resizeVolume(volume, at === 1 ? volumeBytes + 3 * 512 : 2 * page + 1024);
+    case "delete":
+      return volume.snapshots.has("old")
+        ? administration.deleteSnapshot(volume, "old")
+        : administration.createSnapshot(volume, "old");
+  }
+}
