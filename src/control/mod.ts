@@ -5,6 +5,8 @@ export { Control } from "./control.ts";
 export type { ControlledPool } from "./controlled-pool.ts";
 export { type ExportSummary, Exports, type MapQuery, type Stack, type Stretch } from "./exports.ts";
 export type { WorkReport, WorkState } from "./long-work.ts";
+export { NbdExportTable } from "./nbd-exports.ts";
+export { newPoolBytes, type OpenedPool, openPool, type PoolMaker, type PoolPlace } from "./pool-opening.ts";
 export type { PoolChange } from "./pool-settings.ts";
 export type { ScrubOutcome, ScrubProgress } from "./scrub.ts";
 export { type Address, formatAddress, isLoopbackHost, parseAddress } from "./settings/address.ts";

@@ -1,5 +1,11 @@
-/** The host room's public door: Node's and Linux's answers to the ports. */
+/** The host room's public door: Node's and Linux's answers to the ports, and what a process needs of its machine. */
+export { openAdminKey } from "./admin-key-file.ts";
 export { hostClock } from "./clock.ts";
+export { DaemonDirectory, type Endpoints } from "./daemon-directory.ts";
 export { openDirectoryDisk } from "./directory-disk.ts";
+export { LoopMeter } from "./loop-meter.ts";
+export { openProcessLog, type ProcessLog } from "./process-log.ts";
+export { onInterrupt, stopSignal } from "./process-signals.ts";
 export { hostRandom } from "./random.ts";
+export { readConfiguredFile, readSmallFile } from "./small-file.ts";
 export { isLoopback, SocketNetwork } from "./stream-server.ts";

@@ -1,0 +1,42 @@
+/**
+ * How long single turns of the event loop take.
+ *
+ * A native timer of 1 ms notes how late it fires, so a turn is measured up to 1 ms short of its length, without
+ * any JavaScript running for it. Always holds: "the last minute" is at least the last whole minute.
+ */
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import type { Clock } from "../ports/mod.ts";
+
+const RESOLUTION_MS = 1;
+const WINDOW_MS = 60_000;
+const NANOSECONDS = 1e6;
+
+export class LoopMeter {
+  readonly #histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  #windowBeforeMs = 0;
+  #endedWindowsMs = 0;
+
+  constructor(clock: Clock) {
+    this.#histogram.enable();
+    const turnOver = (): void => {
+      this.#windowBeforeMs = this.#longestMs();
+      this.#endedWindowsMs = Math.max(this.#endedWindowsMs, this.#windowBeforeMs);
+      this.#histogram.reset();
+      clock.after(WINDOW_MS, turnOver);
+    };
+    clock.after(WINDOW_MS, turnOver);
+  }
+
+  longestTurnMs(): { lastMinute: number; sinceStart: number } {
+    const now = this.#longestMs();
+    return {
+      lastMinute: Math.max(now, this.#windowBeforeMs),
+      sinceStart: Math.max(now, this.#endedWindowsMs),
+    };
+  }
+
+  #longestMs(): number {
+    // An empty histogram has a maximum of zero, a timer that is on time one of its own interval.
+    return Math.max(0, this.#histogram.max / NANOSECONDS - RESOLUTION_MS);
+  }
+}

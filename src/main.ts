@@ -1,0 +1,301 @@
+/**
+ * Puts Ropewalk together: as a program it is the command line and the daemon, as a module the library.
+ *
+ *     import { connect } from "ropewalk";
+ *
+ * Always holds: the daemon binds its addresses and looks at its data directory before it makes anything; it
+ * stops its front ends before its pool. A command that only asks loads nothing of the daemon.
+ */
+import { RopewalkError } from "./base/errors.ts";
+import { formatSize } from "./base/size-text.ts";
+import { runCommandLine, type ServeOptions } from "./cli/mod.ts";
+import { type ConnectOptions, connectThrough, type Ropewalk } from "./client/mod.ts";
+import type { Address, Control, OpenedPool, Settings, Stack, TlsFileNames } from "./control/mod.ts";
+import type { HttpServer } from "./frontend/http/mod.ts";
+import type { NbdServer, TlsMode } from "./frontend/nbd/mod.ts";
+import {
+  DaemonDirectory,
+  hostClock,
+  hostRandom,
+  LoopMeter,
+  onInterrupt,
+  openAdminKey,
+  openProcessLog,
+  type ProcessLog,
+  readConfiguredFile,
+  readSmallFile,
+  SocketNetwork,
+  stopSignal,
+} from "./host/mod.ts";
+import type { Listener, StreamAddress, TlsFiles } from "./ports/mod.ts";
+
+export * from "./client/mod.ts";
+
+/** Finds a daemon by its URL and key, or by its data directory. UNREACHABLE, INVALID_ARGUMENT */
+export function connect(options: ConnectOptions): Promise<Ropewalk> {
+  return connectThrough(readSmallFile, options);
+}
+
+/** Clients get this long to take what they are owed; then the pool closes in what is left of ten seconds. */
+const CLIENT_GRACE_MS = 3_000;
+const STOP_TIMEOUT_MS = 9_500;
+
+/** `ropewalk serve`: runs until a signal says stop; the exit code. */
+async function serve(options: ServeOptions): Promise<number> {
+  const { parseFirstVolume } = await import("./control/mod.ts");
+  const firstVolume = options.firstVolume === undefined ? undefined : parseFirstVolume(options.firstVolume);
+  const settings = await readSettings(options);
+  const log = openProcessLog(settings.logLevel);
+  const endNow = (): never => {
+    log.flushNow();
+    process.exit(1);
+  };
+  process.on("uncaughtException", (err) => {
+    log.error({ err }, "the daemon has a defect and ends; what was acknowledged is kept");
+    endNow();
+  });
+  const stopped = stopSignal(endNow);
+  const daemon = new Daemon(settings, log);
+  try {
+    await daemon.start(firstVolume);
+  } catch (error) {
+    await daemon.stop();
+    log.flushNow();
+    throw error;
+  }
+  await print(daemon.describe());
+
+  const signal = await stopped;
+  log.info({ signal }, "stopping");
+  const timer = hostClock.after(STOP_TIMEOUT_MS, () => {
+    log.error({}, "stopping took too long; the next start recovers");
+    endNow();
+  });
+  await daemon.stop();
+  timer.cancel();
+  log.info({}, "stopped");
+  log.flushNow();
+  process.exit(0);
+}
+
+async function readSettings({ configFile, flags }: ServeOptions): Promise<Settings> {
+  const {
+    CONFIG_FILE_ENVIRONMENT,
+    parseConfigFile,
+    resolveSettings,
+    settingsOfEnvironment,
+    settingsOfFlags,
+  } = await import("./control/mod.ts");
+  const sources = [settingsOfFlags(flags), settingsOfEnvironment(process.env)];
+  const path = configFile ?? process.env[CONFIG_FILE_ENVIRONMENT];
+  if (path)
+    sources.push(parseConfigFile({ path, text: await readConfiguredFile("configuration file", path) }));
+  return resolveSettings(sources);
+}
+
+class Daemon {
+  readonly #settings: Settings;
+  readonly #log: ProcessLog;
+  readonly #network = new SocketNetwork();
+  readonly #opened = Promise.withResolvers<Control>();
+  readonly #listeners: Listener[] = [];
+  #directory: DaemonDirectory | undefined;
+  #nbd: NbdServer | undefined;
+  #http: HttpServer | undefined;
+  #control: Control | undefined;
+  #pool: OpenedPool["pool"] | undefined;
+  #nbdAddresses: string[] = [];
+  #url = "";
+  #version = "";
+  #isAnnounced = false;
+
+  constructor(settings: Settings, log: ProcessLog) {
+    this.#settings = settings;
+    this.#log = log;
+    this.#opened.promise.catch(() => {});
+  }
+
+  async start(firstVolume: { name: string; sizeBytes: number } | undefined): Promise<void> {
+    this.#version = await readVersion();
+    const { buildLayerStacks } = await import("./control/mod.ts");
+    const print = (line: string) => this.#log.info({ layer: "trace" }, line);
+    const stack = buildLayerStacks(this.#settings.layers, { clock: hostClock, print });
+    this.#directory = await DaemonDirectory.look(this.#settings.data);
+    const key = Promise.withResolvers<string>();
+    const httpAddresses = await this.#listenHttp(key.promise);
+    const tls = await this.#readNbdTls();
+    for (const address of this.#settings.nbd.addresses)
+      this.#nbdAddresses.push(await this.#listenNbd({ kind: "tcp", ...address }, tls));
+
+    await this.#openPool(stack, firstVolume);
+    key.resolve(await this.#readAdminKey());
+    await this.#listenNbd({ kind: "unix", path: this.#directory.nbdSocket }, tls);
+    this.#opened.resolve(this.#control!);
+    await this.#directory.writeEndpoints({
+      pid: process.pid,
+      nbd: this.#nbdAddresses,
+      http: httpAddresses,
+      url: this.#url,
+    });
+    this.#isAnnounced = true;
+    for (const address of [...this.#nbdAddresses, this.#directory.nbdSocket])
+      this.#log.info({ frontEnd: "nbd", address }, `NBD listens on ${address}`);
+    this.#log.info({ frontEnd: "http", address: this.#url }, `HTTP listens on ${this.#url}`);
+  }
+
+  /** Accepts no more, finishes what is in work, flushes, checkpoints. Works on a start that failed, too. */
+  async stop(): Promise<void> {
+    await Promise.all([
+      ...this.#listeners.map((listener) => listener.close()),
+      this.#nbd?.close({ graceMs: CLIENT_GRACE_MS }),
+      this.#http?.close(CLIENT_GRACE_MS),
+      this.#control?.stop(),
+    ]);
+    await this.#pool?.close();
+    if (this.#isAnnounced) await this.#directory?.removeEndpoints();
+  }
+
+  /** Where everything is, and what to try next. */
+  describe(): string {
+    const { path, nbdSocket, adminKeyFile } = this.#directory!;
+    const { pool } = this.#control!.status.now();
+    const volume = this.#control!.volumes.list()[0]?.name;
+    const command = process.argv[1]?.endsWith("/src/main.ts") ? "bin/ropewalk" : "ropewalk";
+    const data =
+      path === new URL("ropewalk-data", `file://${process.cwd()}/`).pathname ? "" : ` --data ${path}`;
+    const next =
+      volume === undefined ? `volume create disk --size 10GiB${data}` : `volume show ${volume}${data}`;
+    return [
+      `Ropewalk ${this.#version} serves ${path}`,
+      `  pool   ${formatSize(pool.usedBytes)} of ${formatSize(pool.sizeBytes)} used, ${pool.volumes} volume${pool.volumes === 1 ? "" : "s"}`,
+      ...this.#nbdAddresses.map((address) => `  NBD    nbd://${address}/${volume ?? "VOLUME"}`),
+      `  NBD    nbd+unix:///${volume ?? "VOLUME"}?socket=${nbdSocket}`,
+      `  HTTP   ${this.#url}/api/v1`,
+      `  key    ${this.#settings.adminKeyFile ?? adminKeyFile}`,
+      `Try next: ${command} ${next}`,
+      "",
+    ].join("\n");
+  }
+
+  async #listenHttp(key: Promise<string>): Promise<string[]> {
+    const { BearerKey, HTTP_LIMITS_DEFAULT, HttpServer } = await import("./frontend/http/mod.ts");
+    const { address, tls, connectionsMax, requestTimeoutMs } = this.#settings.http;
+    const bearerKey = key.then((text) => new BearerKey(text));
+    const files = tls && (await readTlsFiles("http", tls));
+    // Refuses with INVALID_CONFIG what the HTTPS server would only throw an error of its library for.
+    if (files) this.#network.tlsIdentity(files);
+    this.#http = new HttpServer({
+      control: this.#opened.promise,
+      key: bearerKey,
+      version: this.#version,
+      log: this.#log,
+      connections: () => ({ nbd: this.#nbd?.counters.connections ?? 0 }),
+      limits: {
+        ...HTTP_LIMITS_DEFAULT,
+        ...(connectionsMax === undefined ? {} : { connectionsMax }),
+        ...(requestTimeoutMs === undefined ? {} : { requestTimeoutMs }),
+      },
+      tls: files,
+      clock: hostClock,
+    });
+    const addresses = await this.#http.listen(address);
+    this.#url = `${files ? "https" : "http"}://${addresses[0]}`;
+    return addresses;
+  }
+
+  async #readNbdTls(): Promise<TlsMode> {
+    const { tls } = this.#settings.nbd;
+    if (!tls) return { mode: "none" };
+    const identity = this.#network.tlsIdentity(await readTlsFiles("nbd", tls));
+    return { mode: tls.isRequired ? "forced" : "optional", identity };
+  }
+
+  /** Clients that come before the pool is open are sent away; by then the address is taken. */
+  async #listenNbd(address: StreamAddress, tls: TlsMode): Promise<string> {
+    const isLocal = address.kind === "unix";
+    const mode = isLocal && tls.mode === "forced" ? { ...tls, mode: "optional" as const } : tls;
+    const listener = await this.#network.listen(address, (peer) => this.#nbd?.accept(peer, mode));
+    this.#listeners.push(listener);
+    if (listener.address.kind === "unix") return listener.address.path;
+    const { formatAddress } = await import("./control/mod.ts");
+    return formatAddress(listener.address as Address);
+  }
+
+  async #openPool(stack: Stack, firstVolume: { name: string; sizeBytes: number } | undefined): Promise<void> {
+    const { Control, NbdExportTable, openPool } = await import("./control/mod.ts");
+    const { NbdServer } = await import("./frontend/nbd/mod.ts");
+    const { Pool } = await import("./pool/mod.ts");
+    const { pool, isNew } = await openPool(this.#directory!, {
+      maker: Pool,
+      clock: hostClock,
+      random: hostRandom,
+      settings: this.#settings.pool,
+    });
+    this.#pool = pool;
+    const loop = new LoopMeter(hostClock);
+    const machine = {
+      version: this.#version,
+      rssBytes: () => process.memoryUsage.rss(),
+      longestTurnMs: () => loop.longestTurnMs(),
+    };
+    this.#control = new Control({ pool, clock: hostClock, machine, stack });
+    if (isNew && firstVolume) await this.#control.volumes.create(firstVolume);
+    const { connectionsMax } = this.#settings.nbd;
+    this.#nbd = new NbdServer({
+      exports: new NbdExportTable(this.#control.exports),
+      clock: hostClock,
+      limits: connectionsMax === undefined ? {} : { connectionsMax },
+      report: (peer, sentence) => this.#log.info({ frontEnd: "nbd", peer }, sentence),
+    });
+  }
+
+  async #readAdminKey(): Promise<string> {
+    const path = this.#settings.adminKeyFile ?? this.#directory!.adminKeyFile;
+    const { key, isExposed } = await openAdminKey(path, hostRandom);
+    if (isExposed) this.#log.warn({ path }, `${path} can be read by others; chmod 600 it`);
+    return key;
+  }
+}
+
+async function readTlsFiles(frontEnd: string, names: TlsFileNames): Promise<TlsFiles> {
+  const read = (what: string, path: string) => readConfiguredFile(`${what} of ${frontEnd}.tls`, path);
+  return {
+    certificate: await read("certificate", names.certificate),
+    key: await read("key", names.key),
+    ...(names.clientAuthority === undefined
+      ? {}
+      : { clientAuthority: await read("client authority", names.clientAuthority) }),
+  };
+}
+
+/** Resolves when the text is with the system. */
+function print(text: string): Promise<void> {
+  return new Promise((resolve) => void process.stdout.write(text, () => resolve()));
+}
+
+/** The package's own, whether it runs from src or from dist. */
+async function readVersion(): Promise<string> {
+  const { version } = JSON.parse(
+    await readSmallFile(new URL("../package.json", import.meta.url).pathname),
+  ) as {
+    version?: string;
+  };
+  if (version === undefined) throw new RopewalkError("INTERNAL", "package.json names no version.");
+  return version;
+}
+
+if (import.meta.main) {
+  // Whoever reads the output may go away early (`… | head -1`), which is no failure of ours.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+  process.exitCode = await runCommandLine({
+    parameters: process.argv.slice(2),
+    environment: process.env,
+    version: await readVersion(),
+    print,
+    printError: (text) => void process.stderr.write(text),
+    isTerminal: process.stderr.isTTY === true,
+    onInterrupt,
+    connect,
+    serve,
+  });
+}
