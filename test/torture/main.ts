@@ -1,0 +1,65 @@
+// `npm run torture -- SCENARIO`: real processes, real clients, SIGKILL. The last line is `N passed, M failed`,
+// the exit code is 1 if M > 0; a failed run says the seed that repeats its choices (not the timing).
+import { parseArgs } from "node:util";
+import { Checks } from "./checks.ts";
+import { imageWalk } from "./image-walk.ts";
+import { nbdTorture } from "./nbd-torture.ts";
+
+const USAGE = `usage: npm run torture -- nbd [--kills N] [--seed N]
+       npm run torture -- image [--megabytes N]`;
+
+interface Choice {
+  readonly kills: number;
+  readonly seed: number;
+  readonly megabytes: number;
+}
+
+const scenarios: Record<string, (choice: Choice, checks: Checks) => Promise<void>> = {
+  nbd: ({ kills, seed }, checks) => nbdTorture({ kills, seed, lifeMsMin: 1000, lifeMsMax: 5000 }, checks),
+  image: ({ megabytes }, checks) => imageWalk({ sizeBytes: megabytes * 2 ** 20 }, checks),
+};
+
+function usageError(sentence: string): never {
+  console.error(`torture: ${sentence}\n${USAGE}`);
+  process.exit(2);
+}
+
+function chosen(): { scenario: string; choice: Choice } {
+  try {
+    const { values, positionals } = parseArgs({
+      args: process.argv.slice(2),
+      allowPositionals: true,
+      options: {
+        kills: { type: "string", default: "20" },
+        seed: { type: "string", default: String(Math.floor(Math.random() * 2 ** 31)) },
+        megabytes: { type: "string", default: "3072" },
+      },
+    });
+    if (positionals.length !== 1) throw new Error("name one scenario");
+    const number = (name: "kills" | "seed" | "megabytes") => {
+      const value = Number(values[name]);
+      if (!Number.isSafeInteger(value) || value < 1)
+        throw new Error(`--${name} takes a positive whole number`);
+      return value;
+    };
+    return {
+      scenario: positionals[0]!,
+      choice: { kills: number("kills"), seed: number("seed"), megabytes: number("megabytes") },
+    };
+  } catch (error) {
+    return usageError((error as Error).message);
+  }
+}
+
+const { scenario, choice } = chosen();
+const run = scenarios[scenario] ?? usageError(`there is no scenario ${scenario}`);
+const checks = new Checks();
+checks.say(`seed ${choice.seed}`);
+try {
+  await run(choice, checks);
+} catch (error) {
+  checks.check("the scenario runs to its end", [(error as Error).stack ?? String(error)]);
+}
+if (checks.failed > 0) console.log(`failed with --seed ${choice.seed}`);
+console.log(checks.summary);
+process.exit(checks.failed > 0 ? 1 : 0);
