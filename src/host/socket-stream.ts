@@ -7,7 +7,7 @@
 import type { OnReadOpts, Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { ByteStream, Peer, StreamReceiver, TlsIdentity } from "../ports/mod.ts";
-import { tlsSettings } from "./tls-identity.ts";
+import { clientRefusal, tlsSettings } from "./tls-identity.ts";
 
 /** Node asks once more after the last byte. */
 const NOWHERE = Buffer.alloc(1);
@@ -92,9 +92,9 @@ export class SocketStream implements ByteStream {
     this.#paused = false;
     this.#listen(secure);
     secure.on("secure", () => {
-      // Without `rejectUnauthorized` Node leaves the decision to its HTTPS server, so it is made here.
-      if (tlsSettings(identity).requestCert && !secure.authorized) {
-        secure.destroy(new Error(`the client's certificate is not accepted: ${secure.authorizationError}`));
+      const refusal = clientRefusal(identity, secure);
+      if (refusal !== undefined) {
+        secure.destroy(new Error(refusal));
         return;
       }
       if (!this.#closed) this.#receiver.secured();

@@ -2,7 +2,7 @@
  * Certificates for the streams' TLS. Always holds: TLS 1.2 at least; with a client authority a client without
  * a certificate of its is turned away.
  */
-import { createSecureContext, type SecureContext } from "node:tls";
+import { createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import { RopewalkError } from "../base/errors.ts";
 import type { TlsFiles, TlsIdentity } from "../ports/mod.ts";
 
@@ -34,4 +34,20 @@ export function makeTlsIdentity(files: TlsFiles): TlsIdentity {
 
 export function tlsSettings(identity: TlsIdentity): TlsSettings {
   return identity as unknown as TlsSettings;
+}
+
+/**
+ * Why a client that has finished its handshake is turned away; undefined lets it in. Node leaves the verdict on
+ * a client's certificate to its own TLS server, whose question to the (undocumented) handle is asked here; a
+ * Node without that handle turns everybody away.
+ */
+export function clientRefusal(identity: TlsIdentity, socket: TLSSocket): string | undefined {
+  if (!tlsSettings(identity).requestCert) return undefined;
+  const handle = (socket as unknown as { _handle?: { verifyError?: () => Error | null } | null })._handle;
+  if (typeof handle?.verifyError !== "function") return "client certificates cannot be verified by this Node";
+  const failure = handle.verifyError();
+  if (failure !== null && failure !== undefined)
+    return `the client's certificate is refused: ${failure.message}`;
+  if (Object.keys(socket.getPeerCertificate()).length === 0) return "the client shows no certificate";
+  return undefined;
 }
