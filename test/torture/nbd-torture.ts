@@ -4,13 +4,13 @@
 // were. At the end the scrub finds nothing and the daemon ends in order.
 import { setTimeout as delay } from "node:timers/promises";
 import { Prng } from "../../src/base/prng.ts";
+import { readAll } from "../support/block-client.ts";
 import { Daemon } from "../support/daemon.ts";
+import { NbdBlockClient } from "../support/nbd-block-client.ts";
 import { TemporaryFolder } from "../support/temporary-folder.ts";
-import { readAll } from "./block-client.ts";
 import type { Checks } from "./checks.ts";
 import { ExpectedVolume } from "./expected-volume.ts";
 import { FioVerifier } from "./fio-verifier.ts";
-import { NbdBlockClient } from "./nbd-block-client.ts";
 import { QemuIoWriter } from "./qemu-io-writer.ts";
 import { SnapshotKeeper } from "./snapshot-keeper.ts";
 import { VerifyingWriter } from "./verifying-writer.ts";

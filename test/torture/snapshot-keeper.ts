@@ -1,9 +1,10 @@
 // Snapshots of the volume under torture, made while requests are outstanding: each is read when it is made, must
 // hold what was acknowledged by then and no part of a request, and must hold the same after every crash.
+
+import { readAll } from "../support/block-client.ts";
 import type { Daemon } from "../support/daemon.ts";
-import { readAll } from "./block-client.ts";
+import { NbdBlockClient } from "../support/nbd-block-client.ts";
 import type { ExpectedVolume } from "./expected-volume.ts";
-import { NbdBlockClient } from "./nbd-block-client.ts";
 import type { VerifyingWriter } from "./verifying-writer.ts";
 
 const KEPT_MAX = 4;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Prng } from "../../src/base/prng.ts";
-import type { BlockClient } from "./block-client.ts";
+import type { BlockClient } from "../support/block-client.ts";
 import { ExpectedVolume } from "./expected-volume.ts";
 import { VerifyingWriter } from "./verifying-writer.ts";
 

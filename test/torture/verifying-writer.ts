@@ -1,7 +1,7 @@
 // Writes, zeroes, trims, flushes and reads at random on several connections at once, keeps account of what was
 // acknowledged, and checks every read. Never has two outstanding requests on one sector.
 import type { Prng } from "../../src/base/prng.ts";
-import type { BlockClient } from "./block-client.ts";
+import type { BlockClient } from "../support/block-client.ts";
 import type { ExpectedVolume, SectorRange } from "./expected-volume.ts";
 import { SECTOR_BYTES, stamp } from "./stamped-sectors.ts";
 

@@ -1,7 +1,8 @@
 // The tests' own NBD client with many requests at once: replies are matched by cookie, in whatever order they
 // come. When the connection ends, everything outstanding fails.
-import { assemble, type ClientMode, NbdClient, type Reply, type Request } from "../support/nbd-client.ts";
+
 import type { BlockClient } from "./block-client.ts";
+import { assemble, type ClientMode, NbdClient, type Reply, type Request } from "./nbd-client.ts";
 
 const FUA = 1;
 const [READ, WRITE, DISCONNECT, FLUSH, TRIM, WRITE_ZEROES] = [0, 1, 2, 3, 4, 6] as const;
