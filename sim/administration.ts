@@ -260,8 +260,8 @@ export class Administration {
   async chore(kind: "checkpoint" | "collect" | "scrub"): Promise<void> {
     const { pool } = this.#life;
     try {
-      if (kind === "checkpoint") await this.#life.answer(pool.checkpoint());
-      else if (kind === "collect") await this.#life.answer(pool.collect({ ratio: 1.2 }));
+      if (kind === "checkpoint") await this.#life.answer(pool.checkpoint(), "checkpoint");
+      else if (kind === "collect") await this.#life.answer(pool.collect({ ratio: 1.2 }), "collect");
       else {
         const sentences: string[] = [];
         const { errors } = await this.#life.answer(
@@ -287,7 +287,7 @@ export class Administration {
       typeof shape === "function" ? { kind: "catalogue", change: shape } : shape,
     );
     try {
-      await this.#life.answer(send());
+      await this.#life.answer(send(), doing);
       check(refusal === undefined, "refusal", () => `${doing} was done, but should end with ${refusal}`);
       check(request.complete, "no-record", () => `${doing} was acknowledged without a record`);
       machine.history.promiseDurable(request.lastSequence);

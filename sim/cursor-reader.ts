@@ -100,7 +100,7 @@ export class CursorReader {
     });
     this.#following.delete(name);
     try {
-      await life.answer(life.pool.deleteCursor(name));
+      await life.answer(life.pool.deleteCursor(name), "delete cursor");
       this.#machine.history.promiseDurable(request.lastSequence);
     } catch (error) {
       life.expectError(error, `delete cursor ${name}`, ["NO_SPACE"]);
@@ -165,7 +165,7 @@ export class CursorReader {
   async #acknowledge(life: Life, name: string, sequence: number): Promise<void> {
     await life.catalogueTurn.take();
     try {
-      await life.answer(life.pool.acknowledgeCursor(name, sequence));
+      await life.answer(life.pool.acknowledgeCursor(name, sequence), "acknowledge");
     } finally {
       life.catalogueTurn.pass();
     }
@@ -176,7 +176,7 @@ export class CursorReader {
     await life.catalogueTurn.take();
     if (!(await access.takeAlone(following.volume))) return life.catalogueTurn.pass();
     try {
-      const { from, to, sequence } = await life.answer(life.pool.restartCursor(name));
+      const { from, to, sequence } = await life.answer(life.pool.restartCursor(name), "restart cursor");
       const now = history.current.volume(following.volume).map;
       if (from !== undefined) {
         const named = await differingPages(life, from, to);
@@ -249,7 +249,7 @@ async function differingPages(life: Life, from: number, to: number): Promise<Set
   const pages = new Set<number>();
   const ranges = life.pool.difference({ from: { pin: from }, to: { pin: to } })[Symbol.asyncIterator]();
   for (;;) {
-    const { done, value } = await life.answer(ranges.next());
+    const { done, value } = await life.answer(ranges.next(), "difference");
     if (done) return pages;
     const last = Math.min(value.offsetBytes + value.lengthBytes, value.offsetBytes + (1 << 30));
     for (let at = value.offsetBytes; at < last; at += pageBytes) pages.add(Math.floor(at / pageBytes));

@@ -11,7 +11,7 @@ import type { Pool, PoolSettings, PoolWorld } from "../src/pool/mod.ts";
 import { CheckFailed } from "./check-failed.ts";
 import { ModelHistory } from "./model-history.ts";
 import { type AppendEvent, Requests } from "./requests.ts";
-import { SimulatedClock, type SimulatedProcess } from "./simulated-clock.ts";
+import { SimulatedClock, type SimulatedProcess, Stuck } from "./simulated-clock.ts";
 import { type CrashMode, type DiskOptions, SimulatedDisk } from "./simulated-disk.ts";
 import { SimulatedRandom } from "./simulated-random.ts";
 import { Turn } from "./turn.ts";
@@ -45,6 +45,7 @@ export class Machine {
   readonly content: UnitContent;
   readonly history: ModelHistory;
   lives = 0;
+  #life: Life | undefined;
 
   constructor(options: MachineOptions, origin?: Machine) {
     this.content = origin?.content ?? new UnitContent();
@@ -68,7 +69,19 @@ export class Machine {
   /** A new process, which has not opened the pool yet. */
   start(): Life {
     this.lives++;
-    return new Life(this);
+    this.#life = new Life(this);
+    return this.#life;
+  }
+
+  /** Lets time pass until `work` is done; when it gets stuck, the error says what was not answered. */
+  async run<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await this.clock.run(work);
+    } catch (error) {
+      if (!(error instanceof Stuck)) throw error;
+      const waiting = this.#life?.waiting() ?? [];
+      throw new Stuck(`${error.message}; life ${this.lives} waits for ${waiting.join(", ") || "nothing"}`);
+    }
   }
 
   /** The process is dead, and the power may be. */
@@ -96,6 +109,7 @@ export class Life {
   readonly died: Promise<"died">;
   readonly #world: PoolWorld;
   readonly #listeners = new Set<(event: AppendEvent) => void>();
+  readonly #waiting = new Map<Promise<unknown>, string>();
   #onDeath: () => void = () => {};
   #pool: Pool | undefined;
 
@@ -137,24 +151,32 @@ export class Life {
   }
 
   format(): Promise<void> {
-    return this.answer(this.machine.engine.format(this.#world, this.machine.settings));
+    return this.answer(this.machine.engine.format(this.#world, this.machine.settings), "format");
   }
 
   /** Opens the pool and holds the sequence at which it stands against the promises. */
   async open(): Promise<void> {
-    this.#pool = await this.answer(this.machine.engine.open(this.#world, this.machine.settings));
+    this.#pool = await this.answer(this.machine.engine.open(this.#world, this.machine.settings), "open");
     this.machine.history.recoverTo(this.#pool.status().sequence);
   }
 
   /** The promise's outcome, as long as the process lives. */
-  async answer<T>(promise: Promise<T>): Promise<T> {
+  async answer<T>(promise: Promise<T>, what = "the pool"): Promise<T> {
+    this.#waiting.set(promise, what);
     try {
       const value = await promise;
       return this.alive ? value : await never;
     } catch (error) {
       if (!this.alive) return never;
       throw error;
+    } finally {
+      this.#waiting.delete(promise);
     }
+  }
+
+  /** What the pool has not answered, for messages. */
+  waiting(): string[] {
+    return [...this.#waiting.values(), ...this.requests.describe()];
   }
 
   /** Starts a request of a device and waits for its completion. */

@@ -99,6 +99,15 @@ export class Requests {
     return false;
   }
 
+  /** The requests on their way, for messages. */
+  describe(): string[] {
+    return [...this.#open].map(({ shape: { kind, volume, range }, reached }) =>
+      range === undefined
+        ? kind
+        : `${kind} of volume ${volume} at ${range.offset}+${range.length} (at ${reached})`,
+    );
+  }
+
   /** A record entered the log. */
   appended(event: AppendEvent): void {
     for (const request of this.#open) {

@@ -183,7 +183,7 @@ export class Workload {
           : kind === "medium" || kind === "read"
             ? random.between(1, 32) * pageBytes
             : kind === "large"
-              ? random.between(32, 160) * pageBytes
+              ? random.between(32, 120) * pageBytes
               : random.pick([
                   random.between(1, 64) * unitBytes,
                   random.between(1, 64) * pageBytes,

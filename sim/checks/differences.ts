@@ -25,7 +25,7 @@ export async function checkDifference(
   let end = 0;
   const ranges = life.pool.difference({ from: mapRef(from), to: mapRef(to) })[Symbol.asyncIterator]();
   for (;;) {
-    const { done, value } = await life.answer(ranges.next());
+    const { done, value } = await life.answer(ranges.next(), "difference");
     if (done) break;
     const { offsetBytes, lengthBytes, kind } = value;
     if (offsetBytes < end || lengthBytes <= 0) fail(`a range at ${offsetBytes}+${lengthBytes} behind ${end}`);

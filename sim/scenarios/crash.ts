@@ -44,7 +44,7 @@ async function run(options: RunOptions): Promise<RunResult> {
     },
   });
   const run = new CrashRun(machine, random.between(2, 6));
-  await machine.clock.run(run.all());
+  await machine.run(run.all());
   return { traceHash: machine.disk.trace.hash, counts: run.counts };
 }
 
@@ -147,7 +147,7 @@ class CrashRun {
     }
     try {
       const { sequence } = life.pool.status();
-      await life.answer(life.pool.close());
+      await life.answer(life.pool.close(), "close");
       this.#machine.history.promiseDurable(Math.min(sequence, this.#machine.history.lastSequence));
     } catch (error) {
       life.expectError(error, "close", []);
@@ -203,7 +203,7 @@ class CrashRun {
     await checkSelf(life);
     const { errors } = await life.answer(life.pool.scrub());
     if (errors > 0) throw new CheckFailed("scrub", `${errors} errors on a sound disk`);
-    await life.answer(life.pool.close());
+    await life.answer(life.pool.close(), "close");
     history.promiseDurable(history.lastSequence);
     this.#machine.crash(life, "lost");
     const last = await this.#recover();

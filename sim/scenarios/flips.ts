@@ -62,7 +62,7 @@ async function run(options: RunOptions): Promise<RunResult> {
     });
     machine.disk.file(bit.file).flip(bit.offset, bit.bit);
     try {
-      const outcome = await machine.clock.run(new FlipRun(machine, bit).run());
+      const outcome = await machine.run(new FlipRun(machine, bit).run());
       counts.flips++;
       counts[outcome]++;
       trace.note(machine.disk.trace.hash, name);
@@ -193,7 +193,7 @@ async function prepare(options: RunOptions, closed: boolean): Promise<Machine> {
       nodeCacheBytes: mebibyte,
     },
   });
-  await machine.clock.run(
+  await machine.run(
     (async () => {
       const life = machine.start();
       await life.format();
@@ -236,7 +236,7 @@ async function prepare(options: RunOptions, closed: boolean): Promise<Machine> {
       await access.closeAll();
       // Time for the mark that says in the log what is durable.
       await life.pause(5000);
-      if (closed) await life.answer(life.pool.close());
+      if (closed) await life.answer(life.pool.close(), "close");
       machine.history.promiseDurable(machine.history.lastSequence);
       machine.crash(life, "lost");
     })(),

@@ -76,7 +76,7 @@ async function run(options: RunOptions): Promise<RunResult> {
       plants: diskPlants(options.plants),
     });
     try {
-      const points = await machine.clock.run(new MatrixRun(machine, sequence, each).run());
+      const points = await machine.run(new MatrixRun(machine, sequence, each).run());
       trace.note(machine.disk.trace.hash, each.name, points);
       return points;
     } catch (error) {
@@ -116,7 +116,7 @@ async function run(options: RunOptions): Promise<RunResult> {
 /** A pool with a little of everything, cleanly closed: where every case begins. */
 async function prepare(options: RunOptions): Promise<Machine> {
   const machine = new Machine(baseOptions(options));
-  await machine.clock.run(
+  await machine.run(
     (async () => {
       const life = machine.start();
       await life.format();
@@ -131,7 +131,7 @@ async function prepare(options: RunOptions): Promise<Machine> {
       await administration.createSnapshot(volume, "old");
       await data.write({ volume: volume.id, offset: 4096, length: 8192, flags: 0 });
       await access.closeAll();
-      await life.answer(life.pool.close());
+      await life.answer(life.pool.close(), "close");
       machine.history.promiseDurable(machine.history.lastSequence);
       machine.crash(life, "lost");
     })(),
@@ -206,7 +206,7 @@ class MatrixRun {
     try {
       await access.closeAll();
       await administration.chore("checkpoint");
-      await life.answer(life.pool.close());
+      await life.answer(life.pool.close(), "close");
       this.#machine.history.promiseDurable(this.#machine.history.lastSequence);
     } catch (error) {
       life.expectError(error, "close", []);

@@ -1,0 +1,16 @@
+/** A slice of the matrix: all single operations, and some sequences. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { failuresOf } from "./run-seeds-in-test.ts";
+import { matrixOperations, sequenceNumbered } from "./scenarios/matrix.ts";
+
+test("every single operation survives a crash and a failure at every disk call", async () => {
+  assert.deepEqual(await failuresOf({ scenario: "matrix", seeds: [1, matrixOperations.length] }), []);
+});
+
+test("the seeds of the matrix are all sequences of up to three operations, each once", () => {
+  const count = 10 + 100 + 1000;
+  const sequences = new Set(Array.from({ length: count }, (_, at) => sequenceNumbered(at + 1).join(" ")));
+  assert.equal(sequences.size, count);
+  assert.throws(() => sequenceNumbered(count + 1), /there are 1110 sequences/);
+});
