@@ -174,16 +174,32 @@ test("random bytes behind the flags harm nothing", async () => {
 
 const mutation = fc.record({
   kind: fc.constantFrom("set", "flip", "cut", "double", "end", "insert", "word"),
-  at: fc.double({ min: 0, max: 0.999, noNaN: true }),
+  part: fc.constantFrom("handshake", "requests", "requests", "all"),
+  at: fc.integer({ min: 0, max: 9_999 }),
   value: fc.integer({ min: 0, max: 0xffff_ffff }),
 });
 
-function mutated(session: Buffer, changes: readonly { kind: string; at: number; value: number }[]): Buffer {
+interface Change {
+  readonly kind: string;
+  readonly part: string;
+  readonly at: number;
+  readonly value: number;
+}
+
+function mutated(session: Buffer, changes: readonly Change[]): Buffer {
   let bytes = Buffer.from(session);
-  for (const { kind, at, value } of changes) {
-    // Most positions of a session are payload; the small ones, where the headers are, are the better half.
-    const range = value % 2 === 0 ? Math.min(bytes.length, 500) : bytes.length;
-    const position = Math.floor(at * range);
+  for (const { kind, part, at, value } of changes) {
+    // Most of a session is the payload of its second write; the headers around it are worth more changes.
+    const requests = Math.max(4, bytes.lastIndexOf("IHAVEOPT"));
+    const [from, until] =
+      part === "handshake"
+        ? [0, requests]
+        : part === "requests"
+          ? [requests + 25, bytes.length]
+          : [0, bytes.length];
+    const spread = Math.floor((at / 10_000) * (until - from));
+    const near = part === "requests" && value % 2 === 0 ? at % 620 : until - from - 1 - (at % 350);
+    const position = Math.min(Math.max(0, from + (part === "requests" ? near : spread)), bytes.length - 1);
     const rest = bytes.subarray(position + 1 + (value % 64));
     if (kind === "set") bytes[position] = value & 0xff;
     else if (kind === "flip") bytes[position]! ^= 1 << (value & 7);
