@@ -4,7 +4,7 @@
  * Always holds: a Unix socket file that nobody serves is replaced, one that somebody serves is left alone.
  * May fail: ADDRESS_IN_USE. A connection that fails while being accepted is dropped; listening goes on.
  */
-import { unlink } from "node:fs/promises";
+import { lstat, unlink } from "node:fs/promises";
 import { connect, createServer, isIP, type ListenOptions, type Server, type Socket } from "node:net";
 import { RopewalkError } from "../base/errors.ts";
 import type {
@@ -121,6 +121,8 @@ function listening(server: Server, address: StreamAddress): Promise<void> {
 /** Whether listening failed for a socket file that a dead process left; then the file is removed. */
 async function isDeadSocketFile(address: StreamAddress, error: unknown): Promise<boolean> {
   if (address.kind !== "unix" || (error as NodeJS.ErrnoException).code !== "EADDRINUSE") return false;
+  // A file of another kind refuses connections too, and is somebody's.
+  if (!(await lstat(address.path)).isSocket()) return false;
   const refused = await new Promise<boolean>((resolve) => {
     const probe = connect(address.path);
     probe.once("connect", () => {
