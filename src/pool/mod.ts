@@ -1,3 +1,4 @@
 /** The pool room's public door. */
 export * from "./pool-api.ts";
-export { Pool, type PoolWorld } from "./pool.ts";
+export { Pool } from "./pool.ts";
+export type { PoolEvent, PoolWorld } from "./world.ts";

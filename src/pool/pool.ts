@@ -1,9 +1,22 @@
 /**
  * The pool: one log, and the volumes, snapshots and clones that are maps into it.
- * Errors: the codes named at each method; any method rejects with SHUTTING_DOWN after `close`.
+ *
+ * Always holds: one process has the disk from `open` to `close`. Errors: the codes named at each method; any
+ * change is refused with POOL_READ_ONLY after a failed write or sync, and with SHUTTING_DOWN after `close`.
  */
-import type { BlockDevice } from "../device/mod.ts";
-import type { Clock, Disk, Random } from "../ports/mod.ts";
+import { RopewalkError } from "../base/errors.ts";
+import { type BlockDevice, checkDevice } from "../device/mod.ts";
+import { Checkpointer } from "./checkpoint/checkpointer.ts";
+import { readSlots, recover } from "./checkpoint/recovery.ts";
+import { Collector } from "./collect/collector.ts";
+import { SpaceMaker } from "./collect/space-maker.ts";
+import { Cursors } from "./cursor/cursors.ts";
+import { Engine } from "./engine.ts";
+import { PAGE_BYTES, SECTOR_BYTES, VOLUME_BYTES_MAX } from "./format/layout.ts";
+import { SLOT_FILE_BYTES, SLOT_NAMES } from "./format/superblock.ts";
+import { Marker } from "./collect/marker.ts";
+import type { MapRoot } from "./map/map-root.ts";
+import { Reclaimer } from "./map/reclaimer.ts";
 import type {
   CursorInfo,
   CursorRecord,
@@ -16,86 +29,567 @@ import type {
   SnapshotInfo,
   VolumeInfo,
 } from "./pool-api.ts";
+import { BackgroundScrub, scrub } from "./scrub/scrub.ts";
+import { verify } from "./scrub/verify.ts";
+import { completeSettings } from "./settings.ts";
+import { type MapObject, quote, type SnapshotObject, type VolumeObject } from "./volume/catalogue.ts";
+import { CatalogueWriter } from "./volume/catalogue-writer.ts";
+import { allocationDepth, differences } from "./volume/extents.ts";
+import { Grafter } from "./volume/grafter.ts";
+import { PageReader } from "./volume/page-reader.ts";
+import { PoolDevice } from "./volume/pool-device.ts";
+import { VolumeWriter } from "./volume/volume-writer.ts";
+import { followed } from "./volume/catalogue-operation.ts";
+import type { PoolWorld } from "./world.ts";
 
-export interface PoolWorld {
-  readonly disk: Disk;
-  readonly clock: Clock;
-  readonly random: Random;
-}
+const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+/** Objects of a pool at most: the catalogue is rewritten whole with each checkpoint. */
+const OBJECTS_MAX = 20_000;
 
-/** SKELETON of the interface: being implemented; signatures are stable. */
-export declare class Pool {
-  /** Makes an empty pool on an empty disk. */
-  static format(world: PoolWorld, settings?: Partial<PoolSettings>): Promise<void>;
-  /** Opens (recovers) the pool; POOL_IN_USE, POOL_NEWER, POOL_DAMAGED, DATA_DIRECTORY (no pool there). */
-  static open(world: PoolWorld, settings?: Partial<PoolSettings>): Promise<Pool>;
-  /** Flushes, checkpoints, releases the disk. */
-  close(): Promise<void>;
+export class Pool {
+  readonly #engine: Engine;
+  readonly #checkpointer: Checkpointer;
+  readonly #reclaimer: Reclaimer;
+  readonly #collector: Collector;
+  readonly #marker: Marker;
+  readonly #cursors: Cursors;
+  readonly #catalogueWriter: CatalogueWriter;
+  readonly #reader: PageReader;
+  readonly #writer: VolumeWriter;
+  readonly #grafter: Grafter;
+  readonly #scrub: BackgroundScrub;
+  #closing: Promise<void> | undefined;
 
-  volumes(): VolumeInfo[];
+  private constructor(engine: Engine) {
+    this.#engine = engine;
+    this.#checkpointer = new Checkpointer(engine);
+    this.#reclaimer = new Reclaimer(engine);
+    this.#catalogueWriter = new CatalogueWriter(engine);
+    this.#cursors = new Cursors(engine, this.#catalogueWriter);
+    this.#checkpointer.pinnedFrom = () => this.#cursors.pinnedFrom();
+    this.#collector = new Collector(engine, this.#checkpointer);
+    this.#marker = new Marker(engine);
+    const space = new SpaceMaker(engine, this.#checkpointer, this.#collector, this.#reclaimer, this.#cursors);
+    engine.makeSpace = () => space.make();
+    this.#reader = new PageReader(engine);
+    this.#writer = new VolumeWriter(engine);
+    this.#grafter = new Grafter(engine, this.#catalogueWriter);
+    this.#scrub = new BackgroundScrub(engine);
+    engine.log.onDurable = () => {
+      this.#cursors.durableMoved();
+      this.#collector.poke();
+    };
+  }
+
+  /** Makes an empty pool on a disk without one. ALREADY_EXISTS, NO_SPACE */
+  static async format(world: PoolWorld, settings: Partial<PoolSettings> = {}): Promise<void> {
+    const complete = completeSettings(settings);
+    await world.disk.lock();
+    try {
+      const slots = await readSlots(world);
+      if (slots !== undefined && !slots.blank) throw new RopewalkError("ALREADY_EXISTS", "there is a pool in this directory already");
+      for (const { name } of await world.disk.list()) {
+        if (/^(segment-|spare-|superblock-)/.test(name)) await world.disk.remove(name);
+      }
+      for (const name of SLOT_NAMES) await (await world.disk.create(name, SLOT_FILE_BYTES)).close();
+      await world.disk.syncDirectory();
+      const engine = new Engine(world, complete);
+      const id = new Uint32Array(world.random.bytes(8).slice().buffer);
+      engine.segments.poolLow = id[0]!;
+      engine.segments.poolHigh = id[1]!;
+      engine.segments.incarnation = 1;
+      engine.catalogue.sizeBytes = complete.sizeBytes;
+      await engine.segments.fillReserve();
+      await engine.log.start(0, 1);
+      await new Checkpointer(engine).run();
+      await engine.log.close();
+      await engine.segments.closeAll();
+    } finally {
+      await world.disk.unlock();
+    }
+  }
+
+  /** Whether there is a pool on the disk. */
+  static async exists(world: PoolWorld): Promise<boolean> {
+    const slots = await readSlots(world);
+    return slots !== undefined && !slots.blank;
+  }
+
+  /** Opens (recovers) the pool. POOL_IN_USE, POOL_NEWER, POOL_DAMAGED, DATA_DIRECTORY (there is none) */
+  static async open(world: PoolWorld, settings: Partial<PoolSettings> = {}): Promise<Pool> {
+    await world.disk.lock();
+    try {
+      const slots = await readSlots(world);
+      if (slots === undefined || slots.blank) throw new RopewalkError("DATA_DIRECTORY", "there is no pool in this directory");
+      const recovered = await recover(world, completeSettings(settings), slots);
+      const { engine, superblock } = recovered;
+      if (settings.sizeBytes === undefined && engine.catalogue.sizeBytes > 0) engine.settings.sizeBytes = engine.catalogue.sizeBytes;
+      engine.segments.incarnation = recovered.incarnation + 1;
+      const pool = new Pool(engine);
+      for (const segment of recovered.unknown) {
+        segment.freedAt = superblock.checkpoint;
+        pool.#checkpointer.freed.push(segment);
+      }
+      pool.#checkpointer.restored(superblock.checkpoint, superblock.cutSegment, recovered.slot, recovered.previous);
+      await engine.log.start(recovered.lastSequence, recovered.incarnation + 1);
+      engine.cutRecords = superblock.cutSequence;
+      await pool.#settle();
+      return pool;
+    } catch (error) {
+      await world.disk.unlock();
+      throw error;
+    }
+  }
+
+  /** What an open owes the last run: pins that were not to outlive it end, the background goes on. */
+  async #settle(): Promise<void> {
+    const { catalogue, segments } = this.#engine;
+    await segments.fillReserve();
+    for (const object of [...catalogue.objects.values()]) {
+      if (object.kind !== "pin" || object.persistent) continue;
+      await this.#catalogueWriter.append(() => ({ operation: { op: "unpin", id: object.id }, volume: 0 }));
+    }
+    await this.#engine.log.flush();
+    this.#reclaimer.start();
+    this.#scrub.start();
+  }
+
+  /** Flushes, checkpoints, releases the disk. After a failed log it only releases. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { log, segments, world } = this.#engine;
+    await this.#scrub.close();
+    this.#marker.close();
+    await this.#collector.close();
+    await this.#reclaimer.close();
+    this.#cursors.close();
+    try {
+      if (log.failed === undefined) {
+        await log.flush();
+        await this.#checkpointer.runFresh();
+      }
+    } finally {
+      await this.#checkpointer.close();
+      await log.close();
+      await segments.closeAll();
+      await world.disk.unlock();
+    }
+  }
+
+  // ---- volumes ----
+
+  volumes(): VolumeInfo[] {
+    return [...this.#engine.catalogue.volumes.values()].map((volume) => this.#volumeInfo(volume)).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
   /** VOLUME_NOT_FOUND */
-  volume(name: string): VolumeInfo;
-  /** All of a volume's, or everybody's when no name is given. */
-  snapshots(volume?: string): SnapshotInfo[];
-  snapshot(volume: string, name: string): SnapshotInfo;
+  volume(name: string): VolumeInfo {
+    return this.#volumeInfo(this.#engine.catalogue.volume(name));
+  }
 
-  /** All of these resolve when the change is durable. */
-  createVolume(options: { name: string; sizeBytes: number }): Promise<VolumeInfo>;
-  deleteVolume(name: string): Promise<void>;
-  resizeVolume(name: string, sizeBytes: number): Promise<VolumeInfo>;
-  cloneVolume(options: { source: string; snapshot?: string; name: string }): Promise<VolumeInfo>;
-  /** Forgets what the volume was cloned from. */
-  detachVolume(name: string): Promise<VolumeInfo>;
-  createSnapshot(volume: string, name: string): Promise<SnapshotInfo>;
-  deleteSnapshot(volume: string, name: string): Promise<void>;
-  /** IN_USE while clients are connected to the volume. */
-  rollback(volume: string, snapshot: string): Promise<VolumeInfo>;
-  /** Puts a marker into the volume's record stream. */
-  mark(volume: string, text: string): Promise<number>;
+  #volumeInfo(volume: VolumeObject): VolumeInfo {
+    const { catalogue } = this.#engine;
+    return {
+      id: volume.id,
+      name: volume.name,
+      uuid: volume.uuid,
+      sizeBytes: volume.map.sizeBytes,
+      usedBytes: volume.map.dataPages * PAGE_BYTES,
+      snapshots: catalogue.snapshots.get(volume.id)!.size,
+      createdAtMs: volume.createdAtMs,
+      origin: volume.origin === 0 ? undefined : this.#nameOf(volume.origin),
+      clients: volume.clients,
+    };
+  }
 
-  /** Opens for serving; counts as a client until closed. Snapshots are read-only. */
-  openVolume(name: string): BlockDevice;
-  openSnapshot(volume: string, name: string): BlockDevice;
+  #nameOf(id: number): string | undefined {
+    const { catalogue } = this.#engine;
+    const object = catalogue.objects.get(id);
+    if (object?.kind === "volume") return object.name;
+    if (object?.kind !== "snapshot") return undefined;
+    const volume = catalogue.objects.get(object.volume);
+    return volume?.kind === "volume" ? `${volume.name}@${object.name}` : undefined;
+  }
 
-  /** Ranges where `to` differs from `from`, in order; found by skipping what the two maps share. */
-  difference(options: { from: MapRef; to: MapRef; offset?: number; length?: number }): AsyncIterable<Difference>;
-  /** How many maps below a range's data is: 0 own leaf, 1 shared (what qemu calls allocation depth), as extents. */
-  allocationDepth(map: MapRef, offset: number, length: number, extentsMax: number): Promise<{ lengthBytes: number; depth: number }[]>;
+  /** All of a volume's snapshots in the order they were made, or everybody's when no name is given. VOLUME_NOT_FOUND */
+  snapshots(volume?: string): SnapshotInfo[] {
+    const { catalogue } = this.#engine;
+    const owners = volume === undefined ? [...catalogue.volumes.values()] : [catalogue.volume(volume)];
+    return owners
+      .flatMap((owner) => [...catalogue.snapshots.get(owner.id)!.values()].map((snapshot) => this.#snapshotInfo(owner, snapshot)))
+      .sort((a, b) => a.sequence - b.sequence);
+  }
+
+  /** VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND */
+  snapshot(volume: string, name: string): SnapshotInfo {
+    const { catalogue } = this.#engine;
+    return this.#snapshotInfo(catalogue.volume(volume), catalogue.snapshot(volume, name));
+  }
+
+  #snapshotInfo(volume: VolumeObject, snapshot: SnapshotObject): SnapshotInfo {
+    return {
+      id: snapshot.id,
+      volume: volume.name,
+      name: snapshot.name,
+      uuid: snapshot.uuid,
+      sizeBytes: snapshot.map.sizeBytes,
+      usedBytes: snapshot.map.dataPages * PAGE_BYTES,
+      createdAtMs: snapshot.createdAtMs,
+      sequence: snapshot.sequence,
+      clones: this.#engine.catalogue.clonesOf(snapshot.id),
+      clients: snapshot.clients,
+    };
+  }
+
+  /** INVALID_NAME, INVALID_SIZE, ALREADY_EXISTS, TOO_MANY */
+  async createVolume(options: { name: string; sizeBytes: number }): Promise<VolumeInfo> {
+    const { name, sizeBytes } = options;
+    checkName(name);
+    checkSize(sizeBytes);
+    const uuid = this.#uuid();
+    await this.#catalogueWriter.commit(() => {
+      this.#mustBeNew(name);
+      return { operation: { op: "volume-create", id: this.#catalogueWriter.nextId(), name, uuid, sizeBytes }, volume: this.#catalogueWriter.nextId() };
+    });
+    return this.volume(name);
+  }
+
+  /** VOLUME_NOT_FOUND, IN_USE, HAS_SNAPSHOTS, HAS_CLONES */
+  async deleteVolume(name: string): Promise<void> {
+    await this.#catalogueWriter.commit(() => {
+      const { catalogue } = this.#engine;
+      const volume = catalogue.volume(name);
+      if (volume.clients > 0) throw new RopewalkError("IN_USE", `${volume.clients} client(s) are connected to volume ${quote(name)}; disconnect them first`);
+      const snapshots = catalogue.snapshots.get(volume.id)!.size;
+      if (snapshots > 0) throw new RopewalkError("HAS_SNAPSHOTS", `volume ${quote(name)} has ${snapshots} snapshot(s); delete them first`);
+      if (catalogue.clonesOf(volume.id) > 0) throw new RopewalkError("HAS_CLONES", `volume ${quote(name)} has clones; delete or detach them first`);
+      for (const cursor of catalogue.cursors.values()) {
+        if (cursor.volume === volume.id) throw new RopewalkError("IN_USE", `cursor ${quote(cursor.name)} follows volume ${quote(name)}; delete it first`);
+      }
+      return { operation: { op: "volume-delete", id: volume.id }, volume: volume.id };
+    });
+  }
+
+  /** VOLUME_NOT_FOUND, INVALID_SIZE, IN_USE when it would shrink under clients */
+  async resizeVolume(name: string, sizeBytes: number): Promise<VolumeInfo> {
+    const volume = this.#engine.catalogue.volume(name);
+    checkSize(sizeBytes);
+    if (sizeBytes < volume.map.sizeBytes && volume.clients > 0)
+      throw new RopewalkError("IN_USE", `${volume.clients} client(s) are connected to volume ${quote(name)}; it cannot shrink under them`);
+    if (sizeBytes !== volume.map.sizeBytes) await this.#writer.resize(volume, sizeBytes);
+    return this.volume(name);
+  }
+
+  /** A writable copy in O(1). VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND, ALREADY_EXISTS, INVALID_NAME */
+  async cloneVolume(options: { source: string; snapshot?: string; name: string }): Promise<VolumeInfo> {
+    const { source, snapshot, name } = options;
+    checkName(name);
+    const uuid = this.#uuid();
+    await this.#catalogueWriter.commit(() => {
+      const { catalogue } = this.#engine;
+      const origin = snapshot === undefined ? catalogue.volume(source) : catalogue.snapshot(source, snapshot);
+      this.#mustBeNew(name);
+      const id = this.#catalogueWriter.nextId();
+      return { operation: { op: "volume-clone", id, name, uuid, source: origin.id }, volume: id };
+    });
+    return this.volume(name);
+  }
+
+  /** Forgets what the volume was cloned from, so that this can be deleted. VOLUME_NOT_FOUND */
+  async detachVolume(name: string): Promise<VolumeInfo> {
+    await this.#catalogueWriter.commit(() => {
+      const { id } = this.#engine.catalogue.volume(name);
+      return { operation: { op: "volume-detach", id }, volume: id };
+    });
+    return this.volume(name);
+  }
+
+  /** Freezes the volume as it is: all requests acknowledged before, none begun after. */
+  async createSnapshot(volume: string, name: string): Promise<SnapshotInfo> {
+    checkName(name);
+    const uuid = this.#uuid();
+    await this.#catalogueWriter.commit(() => {
+      const { catalogue } = this.#engine;
+      const owner = catalogue.volume(volume);
+      if (catalogue.snapshots.get(owner.id)!.has(name)) throw new RopewalkError("ALREADY_EXISTS", `there is a snapshot ${quote(`${volume}@${name}`)} already`);
+      this.#mustHaveRoom();
+      return { operation: { op: "snapshot-create", id: this.#catalogueWriter.nextId(), volume: owner.id, name, uuid }, volume: owner.id };
+    });
+    return this.snapshot(volume, name);
+  }
+
+  /** VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND, IN_USE, HAS_CLONES */
+  async deleteSnapshot(volume: string, name: string): Promise<void> {
+    await this.#catalogueWriter.commit(() => {
+      const { catalogue } = this.#engine;
+      const snapshot = catalogue.snapshot(volume, name);
+      const full = quote(`${volume}@${name}`);
+      if (snapshot.clients > 0) throw new RopewalkError("IN_USE", `${snapshot.clients} client(s) are connected to snapshot ${full}`);
+      if (catalogue.clonesOf(snapshot.id) > 0) throw new RopewalkError("HAS_CLONES", `snapshot ${full} has clones; delete or detach them first`);
+      return { operation: { op: "snapshot-delete", id: snapshot.id, name }, volume: snapshot.volume };
+    });
+  }
+
+  /** Makes the volume what the snapshot holds. IN_USE while clients are connected to the volume */
+  async rollback(volume: string, snapshot: string): Promise<VolumeInfo> {
+    await this.#catalogueWriter.commit(() => {
+      const { catalogue } = this.#engine;
+      const owner = catalogue.volume(volume);
+      const frozen = catalogue.snapshot(volume, snapshot);
+      if (owner.clients > 0) throw new RopewalkError("IN_USE", `${owner.clients} client(s) are connected to volume ${quote(volume)}; disconnect them first`);
+      const hold = followed(catalogue, owner.id) ? this.#catalogueWriter.nextId() : 0;
+      return { operation: { op: "rollback", volume: owner.id, snapshot: frozen.id, name: snapshot, hold }, volume: owner.id };
+    });
+    return this.volume(volume);
+  }
+
+  /** Puts a marker into the volume's record stream; resolves to its sequence when it is durable. */
+  async mark(volume: string, text: string): Promise<number> {
+    if (text.length > 4096) throw new RopewalkError("TOO_LARGE", "a marker's text is at most 4,096 characters");
+    let sequence = 0;
+    await this.#catalogueWriter.append(() => {
+      const { id } = this.#engine.catalogue.volume(volume);
+      return { operation: { op: "marker", volume: id, text }, volume: id };
+    });
+    sequence = this.#engine.log.sequence;
+    await this.#engine.log.flush();
+    return sequence;
+  }
+
+  // ---- devices ----
+
+  /** Opens for serving; counts as a client until closed. */
+  openVolume(name: string): BlockDevice {
+    return this.#open(this.#engine.catalogue.volume(name));
+  }
+
+  openSnapshot(volume: string, name: string): BlockDevice {
+    return this.#open(this.#engine.catalogue.snapshot(volume, name));
+  }
+
+  openPin(pin: number): BlockDevice {
+    return this.#open(this.#engine.catalogue.pin(pin));
+  }
+
+  #open(object: MapObject): BlockDevice {
+    return checkDevice(new PoolDevice({ engine: this.#engine, reader: this.#reader, writer: this.#writer }, object));
+  }
+
+  // ---- maps ----
+
+  #object(map: MapRef): MapObject {
+    const { catalogue } = this.#engine;
+    if ("pin" in map) return catalogue.pin(map.pin);
+    return map.snapshot === undefined ? catalogue.volume(map.volume) : catalogue.snapshot(map.volume, map.snapshot);
+  }
+
+  /** Ranges where `to` reads otherwise than `from`, in order; found by skipping what the two maps share. */
+  async *difference(options: { from: MapRef; to: MapRef; offset?: number; length?: number }): AsyncGenerator<Difference> {
+    const pins: number[] = [];
+    const reading: MapObject[] = [];
+    try {
+      const frozen: MapRoot[] = [];
+      for (const map of [options.from, options.to]) {
+        let object = this.#object(map);
+        if (object.kind === "volume") {
+          const pin = await this.pin(map);
+          pins.push(pin);
+          object = this.#engine.catalogue.pin(pin);
+        } else {
+          object.clients += 1;
+          reading.push(object);
+        }
+        frozen.push(object.map);
+      }
+      const offset = options.offset ?? 0;
+      const end = options.length === undefined ? Number.POSITIVE_INFINITY : offset + options.length;
+      const [from, to] = frozen as [MapRoot, MapRoot];
+      yield* differences(this.#engine, from, to, Math.floor(offset / PAGE_BYTES), Math.ceil(end / PAGE_BYTES));
+    } finally {
+      for (const object of reading) object.clients -= 1;
+      for (const pin of pins) await this.unpin(pin);
+    }
+  }
+
+  /** How far down a range's data is, as qemu counts: 0 not allocated, 1 the volume's own, 2 shared. */
+  allocationDepth(map: MapRef, offset: number, length: number, extentsMax: number): Promise<{ lengthBytes: number; depth: number }[]> {
+    const object = this.#object(map);
+    return allocationDepth(this.#engine, () => object.map, offset, length, extentsMax);
+  }
 
   /**
-   * Makes [offset, offset+length) of a volume refer to what [sourceOffset, …) of a map holds, at 4 KiB alignment,
-   * without moving data. Several records when large; resolves when written (durable with `fua`).
+   * Makes [offset, offset + length) of a volume refer to what [sourceOffset, …) of a map holds, at 4 KiB alignment,
+   * without moving data. Resolves when written, with `fua` when durable. INVALID_RANGE
    */
-  graft(options: {
-    source: MapRef;
-    sourceOffset: number;
-    volume: string;
-    offset: number;
-    length: number;
-    fua?: boolean;
-  }): Promise<void>;
+  async graft(options: { source: MapRef; sourceOffset: number; volume: string; offset: number; length: number; fua?: boolean }): Promise<void> {
+    const source = this.#object(options.source);
+    const volume = this.#engine.catalogue.volume(options.volume);
+    await this.#grafter.graft({ source, sourceOffset: options.sourceOffset, volume, offset: options.offset, length: options.length });
+    await (options.fua === true ? this.#engine.log.flush() : this.#engine.log.whenWritten());
+  }
+
   /** Freezes a map and keeps it until `unpin`. A pin that is not persistent ends when the pool is reopened. */
-  pin(map: MapRef, options?: { persistent?: boolean }): Promise<number>;
-  unpin(pin: number): Promise<void>;
-  /** A pin as a read-only device. */
-  openPin(pin: number): BlockDevice;
+  async pin(map: MapRef, options: { persistent?: boolean } = {}): Promise<number> {
+    const persistent = options.persistent ?? false;
+    const prepare = () => {
+      this.#mustHaveRoom();
+      return { operation: { op: "pin" as const, id: this.#catalogueWriter.nextId(), source: this.#object(map).id, persistent }, volume: 0 };
+    };
+    const done = persistent ? await this.#catalogueWriter.commit(prepare) : await this.#catalogueWriter.append(prepare);
+    return done.op === "pin" ? done.id : 0;
+  }
 
-  createCursor(options: { name: string; volume: string; logBytesMax?: number }): Promise<CursorInfo>;
-  cursors(): CursorInfo[];
-  /** The next durable records behind `after` (exclusive; default: what was acknowledged), at most `bytesMax` of data. Waits up to `waitMs`. PIN_DROPPED */
-  readCursor(name: string, options?: { after?: number; bytesMax?: number; waitMs?: number }): Promise<CursorRecord[]>;
-  /** The reader has everything up to `sequence`; log before it is no longer pinned for it. */
-  acknowledgeCursor(name: string, sequence: number): Promise<void>;
-  /** After PIN_DROPPED: a new start at a frozen map of now; the old base stays until then for `difference`. */
-  restartCursor(name: string): Promise<{ from: number | undefined; to: number; sequence: number }>;
-  deleteCursor(name: string): Promise<void>;
+  /** PIN_NOT_FOUND, IN_USE */
+  async unpin(pin: number): Promise<void> {
+    await this.#catalogueWriter.append(() => {
+      const object = this.#engine.catalogue.pin(pin);
+      if (object.clients > 0) throw new RopewalkError("IN_USE", `pin ${pin} is being read`);
+      if (this.#cursors.owns(pin)) throw new RopewalkError("IN_USE", `pin ${pin} belongs to a cursor`);
+      return { operation: { op: "unpin", id: pin }, volume: 0 };
+    });
+  }
 
-  status(): PoolStatus;
-  readonly counters: PoolCounters;
-  /** Live settings; sizeBytes may only fall to what is used. */
-  set(settings: Partial<Pick<PoolSettings, "sizeBytes" | "collectAboveRatio" | "scrubBytesPerSecond" | "nodeCacheBytes">>): Promise<void>;
-  checkpoint(): Promise<void>;
-  /** Collects until used space is at most `ratio` × live, or nothing more can be gained. */
-  collect(options?: { ratio?: number }): Promise<{ segmentsFreed: number }>;
-  scrub(options?: { onError?: (sentence: string) => void; signal?: AbortSignal }): Promise<ScrubResult>;
+  // ---- cursors ----
+
+  /** Follows a volume from now on. INVALID_NAME, ALREADY_EXISTS, VOLUME_NOT_FOUND */
+  async createCursor(options: { name: string; volume: string; logBytesMax?: number }): Promise<CursorInfo> {
+    checkName(options.name);
+    return this.#cursors.create(options);
+  }
+
+  cursors(): CursorInfo[] {
+    return this.#cursors.list();
+  }
+
+  /**
+   * The next durable records behind `after` (exclusive; default: what was acknowledged), at most `bytesMax` of data
+   * but at least one record. Waits up to `waitMs` for one. CURSOR_NOT_FOUND, PIN_DROPPED
+   */
+  readCursor(name: string, options: { after?: number; bytesMax?: number; waitMs?: number } = {}): Promise<CursorRecord[]> {
+    return this.#cursors.read(name, options);
+  }
+
+  /** The reader has everything up to `sequence`; log before it is no longer pinned for it. Resolves when durable. */
+  acknowledgeCursor(name: string, sequence: number): Promise<void> {
+    return this.#cursors.acknowledge(name, sequence);
+  }
+
+  /**
+   * A new start behind PIN_DROPPED: `from` is the pin of the old frozen map (undefined when it was lost: a full copy
+   * is needed) and `to` the pin of one of now. The reader brings itself up to date by their difference, then
+   * acknowledges `sequence`, which gives `from` back, and follows from there on.
+   */
+  restartCursor(name: string): Promise<{ from: number | undefined; to: number; sequence: number }> {
+    return this.#cursors.restart(name);
+  }
+
+  deleteCursor(name: string): Promise<void> {
+    return this.#cursors.delete(name);
+  }
+
+  // ---- the pool itself ----
+
+  status(): PoolStatus {
+    const { segments, log, cache, catalogue, settings } = this.#engine;
+    return {
+      sizeBytes: settings.sizeBytes,
+      usedBytes: segments.files * segments.segmentBytes,
+      liveBytes: segments.liveBlocks * PAGE_BYTES,
+      segments: segments.all.size,
+      volumes: catalogue.volumes.size,
+      readOnly: log.failed !== undefined,
+      durableSequence: log.durable,
+      sequence: log.sequence,
+      checkpoint: this.#checkpointer.checkpoint,
+      cachedNodeBytes: cache.bytes,
+      dirtyNodes: cache.dirtyNodes,
+    };
+  }
+
+  get counters(): PoolCounters {
+    return this.#engine.counters;
+  }
+
+  get settings(): Readonly<PoolSettings> {
+    return this.#engine.settings;
+  }
+
+  /** Changes live settings; `sizeBytes` is kept in the pool and may fall to what is used. INVALID_ARGUMENT, INVALID_SIZE */
+  async set(settings: Partial<Pick<PoolSettings, "sizeBytes" | "collectAboveRatio" | "scrubBytesPerSecond" | "nodeCacheBytes">>): Promise<void> {
+    const engine = this.#engine;
+    const complete = completeSettings({ ...engine.settings, ...settings });
+    const { sizeBytes } = settings;
+    if (sizeBytes !== undefined) {
+      const inUse = (engine.segments.all.size + engine.settings.reserveSegments) * engine.segments.segmentBytes;
+      if (sizeBytes < inUse) throw new RopewalkError("INVALID_SIZE", `the pool uses ${inUse} bytes; free some (gc) before it shrinks`);
+      await this.#catalogueWriter.commit(() => ({ operation: { op: "pool-size", sizeBytes }, volume: 0 }));
+    }
+    Object.assign(engine.settings, complete);
+    await engine.segments.trimSpares();
+    await engine.segments.fillReserve();
+    this.#scrub.start();
+  }
+
+  checkpoint(): Promise<void> {
+    return this.#checkpointer.runFresh();
+  }
+
+  /** Gives back what can be given back until used space is at most `ratio` × live, or nothing more can be gained. */
+  async collect(options: { ratio?: number } = {}): Promise<{ segmentsFreed: number }> {
+    const { segments } = this.#engine;
+    const before = segments.files;
+    await this.#reclaimer.drain();
+    await this.#marker.run();
+    await this.#reclaimer.drain();
+    await this.#collector.collect(options.ratio ?? this.#engine.settings.collectAboveRatio, {
+      segmentsMax: Number.POSITIVE_INFINITY,
+      shareMax: options.ratio === undefined ? 0.95 : 0.995,
+    });
+    // Two checkpoints, so that neither slot needs what was emptied.
+    await this.#checkpointer.runFresh();
+    await this.#checkpointer.runFresh();
+    return { segmentsFreed: Math.max(0, before - segments.files) };
+  }
+
+  /** Reads everything that the maps refer to and compares checksums. CANCELLED */
+  scrub(options: { onError?: (sentence: string) => void; onProgress?: (blocks: number) => void; signal?: AbortSignal } = {}): Promise<ScrubResult> {
+    return scrub(this.#engine, options);
+  }
+
+  /** Recomputes counts, referrers and live blocks from the maps and returns what does not agree: the pool's fsck. */
+  async verify(): Promise<string[]> {
+    await this.#reclaimer.drain();
+    return verify(this.#engine);
+  }
+
+  #mustBeNew(name: string): void {
+    if (this.#engine.catalogue.volumes.has(name)) throw new RopewalkError("ALREADY_EXISTS", `there is a volume ${quote(name)} already`);
+    this.#mustHaveRoom();
+  }
+
+  #mustHaveRoom(): void {
+    if (this.#engine.catalogue.objects.size >= OBJECTS_MAX)
+      throw new RopewalkError("TOO_MANY", `the pool has ${OBJECTS_MAX} volumes, snapshots and pins; delete some`);
+  }
+
+  #uuid(): string {
+    const bytes = Buffer.from(this.#engine.world.random.bytes(16));
+    bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+    bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+    const hex = bytes.toString("hex");
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  }
+}
+
+function checkName(name: string): void {
+  if (!NAME.test(name)) throw new RopewalkError("INVALID_NAME", `${quote(name)} is no valid name: it must match [a-z0-9][a-z0-9._-]{0,62}`);
+}
+
+function checkSize(sizeBytes: number): void {
+  if (!Number.isSafeInteger(sizeBytes) || sizeBytes <= 0 || sizeBytes % SECTOR_BYTES !== 0 || sizeBytes > VOLUME_BYTES_MAX)
+    throw new RopewalkError("INVALID_SIZE", `a volume's size must be a positive multiple of ${SECTOR_BYTES} bytes, at most ${VOLUME_BYTES_MAX}`);
 }

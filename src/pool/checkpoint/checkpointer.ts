@@ -52,6 +52,8 @@ export class Checkpointer {
   readonly #engine: Engine;
   /** Number of the last checkpoint that is durable. */
   checkpoint = 0;
+  /** Log segment in which its cut is: from there on replay may need everything. */
+  cutSegment = 0;
   #slot = 0;
   #running: Promise<void> | undefined;
   #wanted = false;
@@ -71,8 +73,9 @@ export class Checkpointer {
     engine.wantCheckpoint = () => this.want();
   }
 
-  restored(checkpoint: number, slot: number, previous: Place[]): void {
+  restored(checkpoint: number, cutSegment: number, slot: number, previous: Place[]): void {
     this.checkpoint = checkpoint;
+    this.cutSegment = cutSegment;
     this.#slot = slot;
     this.#previous = previous;
   }
@@ -291,6 +294,7 @@ export class Checkpointer {
     if (plants?.has("pointer-before-nodes")) await store.sync();
     this.#slot = slot;
     this.checkpoint = cut.checkpoint;
+    this.cutSegment = cut.segment;
     engine.counters.checkpoints += 1;
     for (const old of [...obsolete, ...this.#previous]) cut.frees.push(old.segment, roundUp(old.length, 8));
     this.#previous = previous;

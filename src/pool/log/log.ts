@@ -96,7 +96,7 @@ export class Log {
   checksums = this.#arena;
   checksumsAt = 0;
   /** Time stamp for records, refreshed once a turn. */
-  #atMs = 0;
+  atMs = 0;
 
   onDurable: (() => void) | undefined;
 
@@ -120,7 +120,7 @@ export class Log {
     await segment.file!.sync();
     this.segment = segment;
     this.position = this.written = SEGMENT_HEADER_BYTES;
-    this.#atMs = this.#world.clock.wallMs();
+    this.atMs = this.#world.clock.wallMs();
     this.#plan();
     this.#prepare();
   }
@@ -259,7 +259,7 @@ export class Log {
         volume: record.volume,
         offset: record.offset,
         length: record.length,
-        atMs: this.#atMs,
+        atMs: this.atMs,
         dataPages,
         payloadBytes,
       },
@@ -338,7 +338,7 @@ export class Log {
 
   #endTurn(): void {
     if (this.failed !== undefined) return;
-    this.#atMs = this.#world.clock.wallMs();
+    this.atMs = this.#world.clock.wallMs();
     this.writeOut();
     if (this.#syncGroup !== undefined || this.#unsyncedBytes >= this.#settings.syncBytes) this.#sync();
     this.#timer ??= this.#closed ? undefined : this.#world.clock.after(this.#settings.syncIntervalMs, () => this.#tick());

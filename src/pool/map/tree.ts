@@ -45,6 +45,8 @@ export class Tree {
   entrySum = 0;
   /** Told of every reference to another leaf's slot that is made, while a mark pass runs. */
   onForeign: ((leaf: number, slot: number) => void) | undefined;
+  /** Told likewise of every leaf that a parent comes to refer to. */
+  onChild: ((leaf: number) => void) | undefined;
 
   constructor(cache: NodeCache, segments: Segments, reclaim: ReclaimQueue, plants?: ReadonlySet<string>) {
     this.cache = cache;
@@ -143,7 +145,9 @@ export class Tree {
     copy.children.set(node.children);
     for (let slot = 0; slot < FANOUT; slot += 1) {
       const child = copy.children[slot]!;
-      if (isNode(child)) table.addReference(child, copy.id);
+      if (!isNode(child)) continue;
+      table.addReference(child, copy.id);
+      if (node.level === 1) this.onChild?.(child);
     }
     table.addReference(copy.id, referrer);
     this.release(node.id, referrer);
@@ -177,6 +181,7 @@ export class Tree {
   setChild(node: InnerNode, slot: number, child: number): void {
     this.cache.touch(node);
     node.children[slot] = child;
+    if (node.level === 1) this.onChild?.(child);
   }
 
   /** The leaf, alone and changeable with all its ancestors; made when there is none. */

@@ -21,7 +21,7 @@ const CatalogueOperationShape = Type.Union([
   Type.Object({ op: Type.Literal("volume-detach"), id: Id }),
   Type.Object({ op: Type.Literal("volume-delete"), id: Id }),
   Type.Object({ op: Type.Literal("snapshot-create"), id: Id, volume: Id, name: Name, uuid: Name }),
-  Type.Object({ op: Type.Literal("snapshot-delete"), id: Id }),
+  Type.Object({ op: Type.Literal("snapshot-delete"), id: Id, name: Name }),
   Type.Object({ op: Type.Literal("rollback"), volume: Id, snapshot: Id, name: Name, hold: Count }),
   Type.Object({ op: Type.Literal("pin"), id: Id, source: Id, persistent: Type.Boolean() }),
   Type.Object({ op: Type.Literal("unpin"), id: Id }),
@@ -182,7 +182,8 @@ export function applyCatalogue(catalogue: Catalogue, tree: Tree, operation: Cata
       dropHolds(catalogue, tree, cursor);
       unpin(cursor.candidate);
       cursor.candidate = 0;
-      unpin(cursor.base);
+      // The old frozen map stays until the reader has the difference and acknowledges the new start.
+      if (cursor.base !== 0) cursor.holds = [{ sequence: place.sequence, pin: cursor.base }];
       pin(operation.base, cursor.volume, true);
       cursor.base = operation.base;
       cursor.baseSequence = cursor.sequence = place.sequence;

@@ -1,0 +1,161 @@
+/**
+ * Works the reclaim queue off in slices: drops nodes that nothing refers to, shrinks leaves to what their last
+ * referrer uses.
+ * Always holds: a node is freed only at count zero; what it referred to loses that reference in the same turn.
+ */
+import { assert } from "../../base/assert.ts";
+import { RopewalkError } from "../../base/errors.ts";
+import type { Engine } from "../engine.ts";
+import { FANOUT, LEAF_PAGES, NODE_INDEX_FIRST } from "../format/layout.ts";
+import { EntryKind, KIND_SHIFT, type Leaf, VALUE_MASK } from "./leaf.ts";
+import type { InnerNode } from "./inner-node.ts";
+import type { Node } from "./node-cache.ts";
+
+const SLICE_MS = 1;
+
+export class Reclaimer {
+  readonly #engine: Engine;
+  #running: Promise<void> | undefined;
+  #planned = false;
+  #closed = false;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+    engine.reclaim.onWork = () => this.#plan();
+  }
+
+  #plan(): void {
+    if (this.#planned || this.#running !== undefined || this.#closed) return;
+    this.#planned = true;
+    this.#engine.world.clock.soon(() => {
+      this.#planned = false;
+      this.drain().catch(() => undefined);
+    });
+  }
+
+  start(): void {
+    if (this.#engine.reclaim.length > 0) this.#plan();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#running?.catch(() => undefined);
+  }
+
+  /** Resolves when the queue is empty, or the pool closes. A node that cannot be read stays in the queue's place: an error. */
+  drain(): Promise<void> {
+    this.#running ??= this.#drain().finally(() => {
+      this.#running = undefined;
+      if (this.#engine.reclaim.length > 0) this.#plan();
+    });
+    return this.#running;
+  }
+
+  async #drain(): Promise<void> {
+    const { reclaim, world, cache, settings, log } = this.#engine;
+    let sliceEnd = world.clock.nowMs() + SLICE_MS;
+    while (reclaim.length > 0 && !this.#closed && log.failed === undefined) {
+      const missing = this.#step();
+      if (missing !== 0) {
+        try {
+          await cache.fetch(missing);
+        } catch (error) {
+          if (!(error instanceof RopewalkError) || error.code === "IO_ERROR") throw error;
+          if (error.code !== "CANCELLED") this.#giveUp(missing);
+        }
+        continue;
+      }
+      if (world.clock.nowMs() > sliceEnd) {
+        this.#engine.planEviction();
+        await new Promise<void>((resolve) => world.clock.soon(resolve));
+        sliceEnd = world.clock.nowMs() + SLICE_MS;
+        if (cache.dirtyBytes > settings.checkpointNodeBytes) await this.#engine.awaitCheckpoint();
+      }
+    }
+  }
+
+  /** A damaged node cannot tell what it referred to: it is left as it is, and scrub names it. */
+  #giveUp(id: number): void {
+    const { reclaim } = this.#engine;
+    if (reclaim.nextDrop() === id) reclaim.dropped(id);
+    const shrink = reclaim.nextShrink();
+    if (shrink !== undefined) reclaim.forget(shrink);
+  }
+
+  /** One piece of work; returns 0, or the node that must be fetched for it. */
+  #step(): number {
+    const { reclaim } = this.#engine;
+    const drop = reclaim.nextDrop();
+    if (drop !== undefined) return this.#drop(drop);
+    return this.#shrink(reclaim.nextShrink()!);
+  }
+
+  #find(id: number): Node | undefined {
+    const { cache } = this.#engine;
+    return cache.get(id) ?? cache.fetchNow(id);
+  }
+
+  #drop(id: number): number {
+    const { nodes, reclaim, cache, store } = this.#engine;
+    assert(nodes.has(id) && nodes.count(id) === 0, "only what nothing refers to is dropped");
+    const node = this.#find(id);
+    if (node === undefined) return id;
+    reclaim.dropped(id);
+    if (node.level === 0) this.#emptyLeaf(node as Leaf);
+    else this.#emptyInner(node as InnerNode);
+    const place = nodes.place(id);
+    store.free(place.segment, place.length);
+    cache.remove(node);
+    nodes.free(id);
+    return 0;
+  }
+
+  #emptyLeaf(leaf: Leaf): void {
+    const { segments, tree, cache } = this.#engine;
+    cache.touch(leaf);
+    leaf.forEach((_page, first) => {
+      if (first >>> KIND_SHIFT === EntryKind.own) segments.dropLive(first);
+    });
+    leaf.foreign?.forEach((id, position) => {
+      if (leaf.foreignUses![position]! > 0) tree.release(id, leaf.id);
+    });
+  }
+
+  #emptyInner(node: InnerNode): void {
+    const { tree } = this.#engine;
+    for (let slot = 0; slot < FANOUT; slot += 1) {
+      const child = node.children[slot]!;
+      if (child >= NODE_INDEX_FIRST) tree.release(child, node.id);
+    }
+  }
+
+  #shrink(id: number): number {
+    const { nodes, reclaim, tree, cache } = this.#engine;
+    if (!nodes.has(id) || nodes.count(id) !== 1) {
+      reclaim.forget(id);
+      return 0;
+    }
+    const last = nodes.referrers(id);
+    if (!nodes.has(last) || nodes.level(last) !== 0) {
+      reclaim.forget(id);
+      return 0;
+    }
+    const leaf = this.#find(id) as Leaf | undefined;
+    if (leaf === undefined) return id;
+    const referrer = this.#find(last) as Leaf | undefined;
+    if (referrer === undefined) return last;
+    reclaim.forget(id);
+    const position = referrer.foreignPosition(id);
+    assert(position >= 0, "the last referrer refers to the leaf");
+    const used = new Uint8Array(LEAF_PAGES);
+    referrer.forEach((_page, first, second) => {
+      if (first >>> KIND_SHIFT === EntryKind.foreign && (first & VALUE_MASK) === position) used[second] = 1;
+    });
+    for (let page = leaf.nextPresent(0); page < LEAF_PAGES; page = leaf.nextPresent(page + 1)) {
+      const keeps = used[page] === 1 && leaf.words[leaf.find(page)]! >>> KIND_SHIFT === EntryKind.own;
+      if (!keeps) tree.clearPage(leaf, page);
+    }
+    cache.account(leaf);
+    return 0;
+  }
+}

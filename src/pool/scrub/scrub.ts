@@ -1,0 +1,269 @@
+/**
+ * Scrub: reads every node and block that the maps refer to, past the page cache where the disk allows, and
+ * compares checksums. It changes nothing.
+ *
+ * Always holds: a piece that was moved or dropped while it was read is not an error; only a mismatch of what the
+ * state still refers to is.
+ */
+import { checksum } from "../../base/checksum.ts";
+import { RopewalkError } from "../../base/errors.ts";
+import { nextTurn, sleep, type Timer } from "../../ports/mod.ts";
+import type { Engine } from "../engine.ts";
+import { NODE_INDEX_FIRST, PAGE_BYTES, SEGMENT_HEADER_BYTES } from "../format/layout.ts";
+import { decodeNode } from "../format/node-codec.ts";
+import { decodeSegmentHeader } from "../format/segment.ts";
+import { decodeSuperblock, SLOT_BYTES, SLOT_NAMES } from "../format/superblock.ts";
+import { EntryKind, KIND_SHIFT, Leaf, VALUE_MASK } from "../map/leaf.ts";
+import { PAGE_WORDS } from "../map/paged-table.ts";
+import type { ScrubResult } from "../pool-api.ts";
+
+const SLICE_MS = 2;
+/** Blocks read with one call when they stand one behind the other. */
+const RUN_BLOCKS_MAX = 64;
+
+export interface ScrubOptions {
+  readonly onError?: (sentence: string) => void;
+  readonly onProgress?: (blocks: number) => void;
+  readonly signal?: AbortSignal;
+  /** Bytes a second; 0 or absent: as fast as the loop's other work lets. */
+  readonly bytesPerSecond?: () => number;
+}
+
+export async function scrub(engine: Engine, options: ScrubOptions = {}): Promise<ScrubResult> {
+  return new Scrub(engine, options).run();
+}
+
+class Scrub {
+  readonly #engine: Engine;
+  readonly #options: ScrubOptions;
+  #blocks = 0;
+  #errors = 0;
+  #bytes = 0;
+  readonly #startMs: number;
+  #sliceEnd = 0;
+  readonly #buffer = new Uint8Array(RUN_BLOCKS_MAX * PAGE_BYTES);
+
+  constructor(engine: Engine, options: ScrubOptions) {
+    this.#engine = engine;
+    this.#options = options;
+    this.#startMs = engine.world.clock.nowMs();
+  }
+
+  async run(): Promise<ScrubResult> {
+    await this.#slots();
+    await this.#tables();
+    await this.#headers();
+    await this.#nodes();
+    return { blocks: this.#blocks, errors: this.#errors };
+  }
+
+  async #pause(bytes: number): Promise<void> {
+    const { clock } = this.#engine.world;
+    this.#blocks += 1;
+    this.#bytes += bytes;
+    if (this.#options.signal?.aborted === true) throw new RopewalkError("CANCELLED", "the scrub was cancelled");
+    if (this.#engine.log.failed === undefined) this.#engine.planEviction();
+    const now = clock.nowMs();
+    const rate = this.#options.bytesPerSecond?.() ?? 0;
+    if (rate > 0) {
+      const dueMs = this.#startMs + (this.#bytes / rate) * 1000;
+      if (dueMs > now + 20) await sleep(clock, dueMs - now);
+    }
+    if (now > this.#sliceEnd) {
+      this.#options.onProgress?.(this.#blocks);
+      await nextTurn(clock);
+      this.#sliceEnd = clock.nowMs() + SLICE_MS;
+    }
+  }
+
+  #error(sentence: string): void {
+    this.#errors += 1;
+    this.#options.onError?.(sentence);
+  }
+
+  async #slots(): Promise<void> {
+    const { disk } = this.#engine.world;
+    const blocks = [];
+    for (const name of SLOT_NAMES) {
+      const file = await disk.open(name);
+      const bytes = new Uint8Array(SLOT_BYTES);
+      try {
+        await file.read(0, bytes, 0, SLOT_BYTES);
+      } finally {
+        await file.close();
+      }
+      // Right after the pool was made the second slot is blank.
+      if (bytes.every((byte) => byte === 0)) continue;
+      if (decodeSuperblock(bytes) === undefined) this.#error(`${name} is damaged`);
+      blocks.push(name);
+      await this.#pause(SLOT_BYTES);
+    }
+    if (blocks.length === 0) this.#error("both superblock slots are blank");
+  }
+
+  async #tables(): Promise<void> {
+    const { nodes, segments, store } = this.#engine;
+    for (const [table, what] of [
+      [nodes.table, "node table"],
+      [segments.table, "segment table"],
+    ] as const) {
+      for (let page = 0; page < table.pageCount; page += 1) {
+        const place = table.places[page];
+        if (place === undefined) continue;
+        await this.#compare(`page ${page} of the ${what}`, () => store.read({ ...place, length: PAGE_WORDS * 4 }), () => table.places[page] === place);
+        await this.#pause(PAGE_BYTES);
+      }
+    }
+    for (const segment of [...segments.all.values()]) {
+      if (segment.row < 0) continue;
+      const place = segments.ownersPlace(segment);
+      if (place === undefined) continue;
+      const still = () => segment.row >= 0 && segments.ownersPlace(segment)?.offset === place.offset;
+      await this.#compare(`the owner page of segment ${segment.number}`, () => store.read(place), still);
+      await this.#pause(place.length);
+    }
+  }
+
+  async #headers(): Promise<void> {
+    const { segments } = this.#engine;
+    for (const segment of [...segments.all.values()]) {
+      if (segment.row < 0) continue;
+      const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
+      await this.#compare(
+        `the header of segment ${segment.number}`,
+        async () => {
+          await segments.read(segment.number, 0, bytes, 0, SEGMENT_HEADER_BYTES);
+          if (decodeSegmentHeader(bytes)?.number !== segment.number) throw new RopewalkError("CHECKSUM_MISMATCH", "it does not match its checksum");
+        },
+        () => segment.row >= 0,
+      );
+      await this.#pause(SEGMENT_HEADER_BYTES);
+    }
+  }
+
+  /** Runs a check; a failure counts if what was checked is still referred to. */
+  async #compare(what: string, check: () => Promise<unknown>, still: () => boolean): Promise<boolean> {
+    try {
+      await check();
+      return true;
+    } catch (error) {
+      if (!(error instanceof RopewalkError)) throw error;
+      if (still()) {
+        this.#engine.counters.checksumErrors += 1;
+        this.#error(`${what}: ${error.message}`);
+      }
+      return false;
+    }
+  }
+
+  async #nodes(): Promise<void> {
+    const { nodes, cache, store } = this.#engine;
+    for (let index = NODE_INDEX_FIRST; index < nodes.bound; index += 1) {
+      const id = nodes.idAt(index);
+      if (id === 0) continue;
+      const place = nodes.place(id);
+      if (place.segment !== 0) {
+        const still = () => nodes.has(id) && nodes.place(id).offset === place.offset && nodes.place(id).segment === place.segment;
+        const check = async () => {
+          const words = await store.read(place);
+          const node = decodeNode(words, id, nodes.level(id), cache.slab);
+          if (node instanceof Leaf) node.release();
+        };
+        await this.#compare(`node ${id}`, check, still);
+        await this.#pause(place.length);
+      }
+      if (!nodes.has(id) || nodes.level(id) !== 0) continue;
+      await this.#leafBlocks(id);
+    }
+  }
+
+  async #leafBlocks(id: number): Promise<void> {
+    const { nodes, cache } = this.#engine;
+    let leaf = cache.get(id);
+    if (leaf === undefined) {
+      try {
+        leaf = await cache.fetch(id);
+      } catch (error) {
+        // Told already as a damaged node, or dropped meanwhile.
+        if (error instanceof RopewalkError) return;
+        throw error;
+      }
+    }
+    if (!(leaf instanceof Leaf)) return;
+    const blocks: [page: number, segment: number, offset: number, sum: number][] = [];
+    leaf.forEach((page, first, second, third) => {
+      if (first >>> KIND_SHIFT === EntryKind.own) blocks.push([page, first & VALUE_MASK, second, third]);
+    });
+    for (let at = 0; at < blocks.length; ) {
+      let run = 1;
+      const [, segment, offset] = blocks[at]!;
+      while (at + run < blocks.length && run < RUN_BLOCKS_MAX && blocks[at + run]![1] === segment && blocks[at + run]![2] === offset + run * PAGE_BYTES) run += 1;
+      if (!this.#names(id, blocks[at]!)) {
+        at += 1;
+        continue;
+      }
+      this.#engine.log.writeOut();
+      const read = await this.#compare(
+        `data of segment ${segment}`,
+        () => this.#engine.segments.read(segment, offset, this.#buffer, 0, run * PAGE_BYTES),
+        () => nodes.has(id) && this.#names(id, blocks[at]!),
+      );
+      for (let index = 0; index < run; index += 1) {
+        const block = blocks[at + index]!;
+        if (read && checksum(this.#buffer.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES)) !== block[3] && this.#names(id, block)) {
+          this.#engine.counters.checksumErrors += 1;
+          this.#error(`the block at segment ${segment}, offset ${block[2]} (page ${block[0]} of node ${id}) does not match its checksum`);
+        }
+        await this.#pause(PAGE_BYTES);
+      }
+      at += run;
+    }
+  }
+
+  /** Whether the leaf still refers to the block there. */
+  #names(id: number, [page, segment, offset]: [number, number, number, number]): boolean {
+    const { nodes, cache } = this.#engine;
+    if (!nodes.has(id)) return false;
+    const leaf = cache.get(id);
+    if (!(leaf instanceof Leaf)) return true;
+    const at = leaf.find(page);
+    return at >= 0 && leaf.words[at] === segment && leaf.words[at + 1] === offset;
+  }
+}
+
+/** Scrubs round after round at the settable pace; findings go to the counters. */
+export class BackgroundScrub {
+  readonly #engine: Engine;
+  #running: Promise<void> | undefined;
+  readonly #abort = new AbortController();
+  #timer: Timer | undefined;
+  /** Findings of the last round. */
+  last: ScrubResult | undefined;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  start(): void {
+    const { settings } = this.#engine;
+    if (this.#running !== undefined || settings.scrubBytesPerSecond === 0 || this.#abort.signal.aborted) return;
+    this.#running = scrub(this.#engine, { signal: this.#abort.signal, bytesPerSecond: () => settings.scrubBytesPerSecond })
+      .then(
+        (result) => {
+          this.last = result;
+        },
+        () => undefined,
+      )
+      .finally(() => {
+        this.#running = undefined;
+        // A short rest, so that a small pool is not read over and over.
+        this.#timer = this.#engine.world.clock.after(60_000, () => this.start());
+      });
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort();
+    this.#timer?.cancel();
+    await this.#running;
+  }
+}
