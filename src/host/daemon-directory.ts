@@ -9,11 +9,11 @@
  * failed start made is removed again. Errors: DATA_DIRECTORY.
  */
 import { constants } from "node:fs";
-import { access, readdir, rename, rm, rmdir, stat, statfs, unlink } from "node:fs/promises";
+import { access, mkdir, readdir, rename, rm, rmdir, stat, statfs, unlink } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { RopewalkError } from "../base/errors.ts";
 import type { Disk } from "../ports/mod.ts";
-import { openDataDirectory, syncDirectoryAt } from "./data-directory.ts";
+import { syncDirectoryAt } from "./data-directory.ts";
 import { openDirectoryDisk } from "./directory-disk.ts";
 import { errnoName } from "./disk-error.ts";
 import { replaceSmallFile } from "./small-file.ts";
@@ -24,9 +24,10 @@ const ADMIN_KEY = "admin.key";
 const ENDPOINTS = "endpoints.json";
 const NBD_SOCKET = "nbd.sock";
 /** Also what file systems put into their top folders. */
-const OWN_NAMES = new Set([POOL, NEW_POOL, ADMIN_KEY, ENDPOINTS, NBD_SOCKET, "lost+found"]);
+const OWN_NAMES = [POOL, NEW_POOL, ADMIN_KEY, ENDPOINTS, NBD_SOCKET, "lost+found"];
 /** sun_path of a Unix socket's address, less its end mark (unix(7)). */
 const SOCKET_PATH_BYTES_MAX = 107;
+const DIRECTORY_MODE = 0o700;
 const ENDPOINTS_MODE = 0o644;
 
 export interface Endpoints {
@@ -68,7 +69,7 @@ export class DaemonDirectory {
       return new DaemonDirectory({ path, hasPool: false, wasAbsent: true });
     }
     const hasPool = names.includes(POOL);
-    const foreign = names.find((name) => !OWN_NAMES.has(name) && !name.startsWith(`${ENDPOINTS}.`));
+    const foreign = names.find((name) => !isOwn(name));
     if (!hasPool && foreign !== undefined)
       throw unusable(
         path,
@@ -91,7 +92,7 @@ export class DaemonDirectory {
   /** Makes a pool with `format`, which may fail; then nothing of it stays. */
   async makePool(format: (disk: Disk) => Promise<void>): Promise<Disk> {
     const making = join(this.path, NEW_POOL);
-    await openDataDirectory(this.path);
+    if (this.#wasAbsent) await makeDirectories(this.path);
     try {
       await rm(making, { recursive: true, force: true });
       await format(await openDirectoryDisk(making));
@@ -125,6 +126,29 @@ function socketPath(path: string): string {
   );
   if (fits !== undefined) return fits;
   throw unusable(dirname(path), `has too long a path: ${NBD_SOCKET} in it would exceed 107 bytes`);
+}
+
+/**
+ * Makes the directory and those above it that are missing, durably. One by one, because Node's recursive mkdir
+ * never returns where a file system makes no directories at all, such as /proc.
+ */
+async function makeDirectories(path: string): Promise<void> {
+  const missing: string[] = [];
+  for (const top = await existingParent(path); path !== top; path = dirname(path)) missing.unshift(path);
+  for (const directory of missing) {
+    try {
+      await mkdir(directory, { mode: DIRECTORY_MODE });
+    } catch (cause) {
+      if (errnoName(cause) !== "EEXIST")
+        throw unusable(directory, `cannot be made (${errnoName(cause)}); name another one`, cause);
+    }
+    await syncDirectoryAt(dirname(directory));
+  }
+}
+
+/** Also of files that were being replaced when a process died. */
+function isOwn(name: string): boolean {
+  return OWN_NAMES.some((own) => name === own || name.startsWith(`${own}.`));
 }
 
 /** Whether the directory could be made. */

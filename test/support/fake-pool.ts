@@ -146,7 +146,7 @@ export class FakePool implements ControlledPool {
     to: MapRef;
     offset?: number;
     length?: number;
-  }): AsyncIterable<Difference> {
+  }): AsyncGenerator<Difference> {
     const { from, to } = { from: this.#resolve(options.from), to: this.#resolve(options.to) };
     const start = options.offset ?? 0;
     const end = Math.min(start + (options.length ?? Infinity), to.bytes.length);

@@ -1,0 +1,23 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { SteppedClock } from "../../test/support/stepped-clock.ts";
+import { LoopMeter } from "./loop-meter.ts";
+
+test("a long turn of the loop is measured, remembered for its minute, and since start", async () => {
+  const clock = new SteppedClock();
+  const meter = new LoopMeter(clock);
+  await sleep(20);
+  const turnMs = 80;
+  const endMs = performance.now() + turnMs;
+  while (performance.now() < endMs);
+  await sleep(20);
+  const { lastMinute, sinceStart } = meter.longestTurnMs();
+  assert.ok(lastMinute >= turnMs - 2, `${lastMinute} ms`);
+  assert.equal(sinceStart, lastMinute);
+  await clock.step(60_000);
+  assert.ok(meter.longestTurnMs().lastMinute >= turnMs - 2);
+  await clock.step(60_000);
+  assert.ok(meter.longestTurnMs().lastMinute < lastMinute);
+  assert.equal(meter.longestTurnMs().sinceStart, lastMinute);
+});
