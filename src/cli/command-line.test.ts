@@ -217,7 +217,7 @@ test("Ctrl-C cancels a scrub at the daemon, and the terminal's line is empty aga
   });
   assert.equal(code, 1);
   assert.equal(out, "");
-  assert.match(err, /scrub: 0 s, 0 errors so far\r\u001b\[2Kropewalk: CANCELLED: .*\n$/);
+  assert.match(err, /scrub: \[#+-\] {2}99 %, 0 errors\r\u001b\[2Kropewalk: CANCELLED: .*\n$/);
   assert.equal(daemon.control.scrub.report().state, "cancelled");
   assert.ok(isForgotten);
 });

@@ -9,6 +9,8 @@ import { formatBar } from "./progress.ts";
 import { formatFields } from "./table.ts";
 
 const RATIO_DEFAULT = 1.1;
+/** What is expected is an estimate; only the end is the end. */
+const RUNNING_PART_MAX = 0.99;
 
 export function addPoolCommands(program: Command, add: AddCommand): void {
   add(program, "status", "show the state of the daemon and its pool", async (session) => {
@@ -20,8 +22,11 @@ export function addPoolCommands(program: Command, add: AddCommand): void {
     const result = await session.follow(({ signal, progress }) =>
       ropewalk.scrub({
         signal,
-        onProgress: ({ errors }, elapsedMs) =>
-          progress.show(`scrub: ${Math.round(elapsedMs / 1000)} s, ${errors} errors so far`, elapsedMs),
+        onProgress: ({ blocks, blocksExpected, errors }, elapsedMs) =>
+          progress.show(
+            `scrub: ${formatBar(Math.min(RUNNING_PART_MAX, blocks / Math.max(1, blocksExpected)))}, ${errors} errors`,
+            elapsedMs,
+          ),
       }),
     );
     await session.print(result, formatScrub);

@@ -11,7 +11,8 @@ import { LongWork } from "./long-work.ts";
 export const COLLECT_RATIO_MIN = 1.05;
 export const COLLECT_RATIO_MAX = 100;
 const RATIO_DEFAULT = 1.1;
-const RATIO_STEP = 0.05;
+/** Few steps, because each goes through all maps once. */
+const RATIO_STEP = 0.8;
 /** Above it one step is as good as many: there is little live data to move. */
 const RATIO_START_MAX = 3;
 
@@ -34,7 +35,7 @@ export function makeCollection(pool: ControlledPool, clock: Clock): Collection {
     report(progress());
     let ratio = Math.max(goal, Math.min(RATIO_START_MAX, currentRatio(pool)));
     do {
-      ratio = Math.max(goal, ratio - RATIO_STEP);
+      ratio = Math.max(goal, ratio * RATIO_STEP);
       segmentsFreed += (await pool.collect({ ratio })).segmentsFreed;
       signal.throwIfAborted();
       report(progress());

@@ -191,12 +191,19 @@ export class FakePool implements ControlledPool {
     return { segmentsFreed: 1 };
   }
 
-  async scrub(options: { onError?: (sentence: string) => void; signal?: AbortSignal } = {}) {
+  async scrub(
+    options: {
+      onError?: (sentence: string) => void;
+      onProgress?: (blocks: number) => void;
+      signal?: AbortSignal;
+    } = {},
+  ) {
     const cancelled = Promise.withResolvers<never>();
     options.signal?.addEventListener("abort", () =>
       cancelled.reject(new RopewalkError("CANCELLED", "stopped")),
     );
     for (const sentence of this.damage) options.onError?.(sentence);
+    options.onProgress?.(3);
     await Promise.race([this.scrubGate, cancelled.promise]);
     return { blocks: 7, errors: this.damage.length };
   }

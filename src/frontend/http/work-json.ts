@@ -15,7 +15,12 @@ export const ScrubSchema = Type.Object(
   { $id: "Scrub", additionalProperties: false },
 );
 const ScrubProgressSchema = Type.Object(
-  { errors: Type.Integer(), damage: DamageSchema },
+  {
+    blocks: Type.Integer({ description: "Compared so far." }),
+    blocksExpected: Type.Integer({ description: "About how many there are." }),
+    errors: Type.Integer(),
+    damage: DamageSchema,
+  },
   { additionalProperties: false },
 );
 export const CollectionSchema = Type.Object(

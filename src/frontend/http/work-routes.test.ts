@@ -28,7 +28,10 @@ test("a scrub is watched while it runs, joined, and cancelled; who waits for it 
   assert.equal(started.status, 202);
   const waiting = daemon.call("POST", "/api/v1/scrub");
   const running = (await daemon.call("GET", "/api/v1/scrub")).json as Work;
-  assert.deepEqual([running.state, running.progress], ["running", { errors: 1, damage: ["a"] }]);
+  assert.deepEqual(
+    [running.state, running.progress],
+    ["running", { blocks: 3, blocksExpected: 0, errors: 1, damage: ["a"] }],
+  );
   const watching = daemon.call("GET", "/api/v1/scrub?waitSeconds=60");
   const cancelled = (await daemon.call("DELETE", "/api/v1/scrub")).json as Work;
   assert.deepEqual([cancelled.state, cancelled.error?.code], ["cancelled", "CANCELLED"]);
