@@ -9,6 +9,9 @@ export type PoolEvent = {
   readonly volume: number;
   readonly offset: number;
   readonly length: number;
+  /** Catalogue records: which operation (`op` of CatalogueOperation) and the object that it makes or acts on. */
+  readonly operation?: string;
+  readonly object?: number;
 };
 
 export interface PoolWorld {

@@ -52,6 +52,8 @@ export interface RecordToAppend {
   /** Whole pages, in order; at most a merged page, the body and another merged page. */
   readonly data: readonly Uint8Array[];
   readonly payload?: Uint8Array;
+  /** Catalogue records: what the observer is told. */
+  readonly catalogue?: { readonly operation: string; readonly object: number };
 }
 
 export class Log {
@@ -290,6 +292,7 @@ export class Log {
       volume: record.volume,
       offset: record.offset,
       length: record.length,
+      ...record.catalogue,
     });
     return dataPosition;
   }

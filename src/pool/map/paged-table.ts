@@ -51,6 +51,7 @@ export class PagedTable {
     if (index % this.#entriesPerPage === 0) {
       this.#pages.push(new Uint32Array(PAGE_WORDS));
       this.places.push(undefined);
+      this.#dirty.add(this.#pages.length - 1);
     }
     return index;
   }

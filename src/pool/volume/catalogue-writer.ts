@@ -41,7 +41,16 @@ export class CatalogueWriter {
   #appendNow(operation: CatalogueOperation, volume: number): void {
     const { log, catalogue, tree } = this.#engine;
     const atMs = log.atMs;
-    log.append({ kind: RecordKind.catalogue, flags: 0, volume, offset: 0, length: 0, data: [], payload: encodeCatalogueOperation(operation) });
+    log.append({
+      kind: RecordKind.catalogue,
+      flags: 0,
+      volume,
+      offset: 0,
+      length: 0,
+      data: [],
+      payload: encodeCatalogueOperation(operation),
+      catalogue: { operation: operation.op, object: "id" in operation ? operation.id : volume },
+    });
     applyCatalogue(catalogue, tree, operation, {
       sequence: log.sequence,
       atMs,
