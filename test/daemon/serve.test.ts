@@ -140,7 +140,7 @@ test("an address in use is ADDRESS_IN_USE and nothing is made", async () => {
   assert.deepEqual(readdirSync(folder.path), []);
 });
 
-test("a data directory that is a file, holds other things, or is not writable is DATA_DIRECTORY", async (context) => {
+test("a data directory that is a file, holds other things or cannot be made is DATA_DIRECTORY", async () => {
   using folder = new TemporaryFolder();
   writeFileSync(folder.file("file"), "content");
   mkdirSync(folder.file("home"));
@@ -152,12 +152,21 @@ test("a data directory that is a file, holds other things, or is not writable is
   for (const name of ["file", "file/below", "home"])
     assert.match(await start(name), /DATA_DIRECTORY: /, name);
   assert.deepEqual(contents(folder.path), before);
-  if (process.getuid?.() === 0) {
-    context.diagnostic("the superuser may write anywhere, so what is not writable is seen under /proc only");
-    assert.match(await failedStart("--data", "/proc/ropewalk", ...FREE_PORTS), /DATA_DIRECTORY: /);
-  } else {
-    for (const name of ["locked", "locked/data"]) assert.match(await start(name), /DATA_DIRECTORY: /, name);
+  assert.match(await failedStart("--data", "/proc/ropewalk", ...FREE_PORTS), /DATA_DIRECTORY: /);
+});
+
+test("a data directory that the user may not write to is DATA_DIRECTORY", needs("setpriv"), async () => {
+  using folder = new TemporaryFolder();
+  mkdirSync(folder.file("locked"));
+  chmodSync(folder.file("locked"), 0o500);
+  // Without these capabilities permissions mean the same for the superuser as for everybody.
+  const powerless = process.getuid?.() === 0 ? ["--bounding-set=-dac_override,-dac_read_search"] : [];
+  for (const name of ["locked", "locked/data"]) {
+    const serve = [command, "serve", "--data", folder.file(name), ...FREE_PORTS];
+    const result = await tryProgram("setpriv", [...powerless, ...serve], { timeoutMs: 30_000 });
+    assert.match(onlyLine(result), /DATA_DIRECTORY: .*not (readable and )?writable/, name);
   }
+  assert.deepEqual(readdirSync(folder.file("locked")), []);
 });
 
 test("a damaged pool, one of a newer format and one that is no pool are one clear line, and stay as they are", async () => {
