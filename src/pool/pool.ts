@@ -134,6 +134,8 @@ export class Pool {
       await engine.log.start(recovered.lastSequence, recovered.incarnation + 1);
       engine.cutRecords = superblock.cutSequence;
       await pool.#settle();
+      // A slot whose write a power cut tore is made whole again, so that scrub need not tell it from damage.
+      if (slots.blocks.some((block, slot) => block === undefined && !slots.blanks[slot])) await pool.#checkpointer.runFresh();
       return pool;
     } catch (error) {
       await world.disk.unlock();

@@ -23,6 +23,8 @@ import { decodeRoot } from "./checkpoint-root.ts";
 
 export interface Slots {
   readonly blocks: (Superblock | undefined)[];
+  /** Which slots were never written. */
+  readonly blanks: boolean[];
   /** Nothing was ever written to either slot. */
   readonly blank: boolean;
 }
@@ -31,10 +33,11 @@ export async function readSlots(world: PoolWorld): Promise<Slots | undefined> {
   const names = new Set((await world.disk.list()).map((entry) => entry.name));
   if (!SLOT_NAMES.some((name) => names.has(name))) return undefined;
   const blocks: (Superblock | undefined)[] = [];
-  let blank = true;
+  const blanks: boolean[] = [];
   for (const name of SLOT_NAMES) {
     if (!names.has(name)) {
       blocks.push(undefined);
+      blanks.push(true);
       continue;
     }
     const file = await world.disk.open(name);
@@ -43,13 +46,13 @@ export async function readSlots(world: PoolWorld): Promise<Slots | undefined> {
       await file.sync();
       await file.dropCache();
       await file.read(0, bytes, 0, SLOT_BYTES);
-      if (bytes.some((byte) => byte !== 0)) blank = false;
+      blanks.push(bytes.every((byte) => byte === 0));
       blocks.push(decodeSuperblock(bytes));
     } finally {
       await file.close();
     }
   }
-  return { blocks, blank };
+  return { blocks, blanks, blank: blanks.every((each) => each) };
 }
 
 export interface Recovered {
