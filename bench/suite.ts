@@ -1,6 +1,6 @@
 // What a suite of benchmarks is: given where to keep data and how thorough to be, it measures rows.
 import type { BenchOptions } from "./options.ts";
-import type { Row } from "./row.ts";
+import { plainRow, type Row } from "./row.ts";
 
 export interface SuiteContext extends BenchOptions {
   /** An empty folder, removed afterwards. */
@@ -12,6 +12,7 @@ export interface SuiteContext extends BenchOptions {
 }
 
 export interface SuiteResult {
+  /** A figure that could not be taken is null in its row. */
   readonly rows: Row[];
   /** How it was measured, for the document. */
   readonly method: string[];
@@ -26,7 +27,10 @@ export interface Group {
   readonly measure: (context: SuiteContext) => Promise<Row[]>;
 }
 
-/** Measures the rows whose name contains what `--only` asked for; all without it. */
+/**
+ * Measures the rows whose name contains what `--only` asked for; all without it. A group that fails says why,
+ * leaves its rows empty and lets the others go on; the process then ends with 1.
+ */
 export async function measureGroups(groups: readonly Group[], context: SuiteContext): Promise<Row[]> {
   const wanted = (name: string) => name.includes(context.only);
   const chosen = groups.filter((group) => group.rows.some(wanted));
@@ -38,7 +42,13 @@ export async function measureGroups(groups: readonly Group[], context: SuiteCont
   const rows: Row[] = [];
   for (const group of chosen) {
     context.say(group.rows.filter(wanted).join("; "));
-    rows.push(...(await group.measure(context)).filter(({ name }) => wanted(name)));
+    try {
+      rows.push(...(await group.measure(context)).filter(({ name }) => wanted(name)));
+    } catch (error) {
+      context.say(`  failed: ${(error as Error).message}`);
+      process.exitCode = 1;
+      rows.push(...group.rows.filter(wanted).map((name) => plainRow({ name, unit: "", ours: [] })));
+    }
   }
   return rows;
 }

@@ -12,6 +12,8 @@ export interface Sizes {
   readonly snapshotVolumeBytes: number;
   /** Volume that is overwritten while the collector runs. */
   readonly steadyVolumeBytes: number;
+  /** Overwrites of that volume before anything is measured, in multiples of its size. */
+  readonly ageing: number;
   readonly runtimeMs: number;
   readonly rampMs: number;
   readonly snapshots: number;
@@ -20,17 +22,19 @@ export interface Sizes {
 export function sizes({ quick }: SuiteContext): Sizes {
   return quick
     ? {
-        volumeBytes: 512 * MIB,
-        snapshotVolumeBytes: 512 * MIB,
+        volumeBytes: 256 * MIB,
+        snapshotVolumeBytes: 256 * MIB,
         steadyVolumeBytes: 512 * MIB,
-        runtimeMs: 500,
-        rampMs: 100,
-        snapshots: 20,
+        ageing: 1,
+        runtimeMs: 300,
+        rampMs: 0,
+        snapshots: 5,
       }
     : {
         volumeBytes: 2 * GIB,
         snapshotVolumeBytes: 16 * GIB,
-        steadyVolumeBytes: 2 * GIB,
+        steadyVolumeBytes: 4 * GIB,
+        ageing: 2,
         runtimeMs: 4000,
         rampMs: 500,
         snapshots: 100,

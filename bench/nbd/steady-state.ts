@@ -13,8 +13,6 @@ const PRESSURES = [
   { ratio: 2, goal: 0.8 },
   { ratio: 1.3, goal: 0.4 },
 ] as const;
-/** Overwrites before the measurement, in multiples of the volume. */
-const AGEING = 2;
 const HOT = ["--random_distribution=zoned:90/10:10/90"];
 
 const uniformName = (ratio: number) => `uniform random overwrite while collecting, used ≤ ${ratio} × live`;
@@ -45,7 +43,7 @@ interface Contestant {
 
 async function measure(context: SuiteContext): Promise<Row[]> {
   const { folder, rounds, say } = context;
-  const { steadyVolumeBytes: sizeBytes, runtimeMs } = sizes(context);
+  const { steadyVolumeBytes: sizeBytes, runtimeMs, ageing } = sizes(context);
   const contestant = (name: string, poolBytes: number): Contestant => ({
     server: new RopewalkServer(context, { name, sizeBytes, poolBytes }),
     uniform: [],
@@ -65,7 +63,7 @@ async function measure(context: SuiteContext): Promise<Row[]> {
       for (const { server } of all) {
         await fill(server.uri(), sizeBytes, folder);
         if (server === empty.server) continue;
-        const aged = await runFio(server.uri(), { ...base, bytesMax: AGEING * sizeBytes }, folder);
+        const aged = await runFio(server.uri(), { ...base, bytesMax: ageing * sizeBytes }, folder);
         say(`  ${server.name}: aged at ${aged.operations.toFixed(0)} ops/s`);
       }
       for (let round = 0; round < rounds; round++) {
