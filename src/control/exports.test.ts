@@ -1,22 +1,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FakePool } from "../../test/support/fake-pool.ts";
+import { openSmallPool } from "../../test/support/small-pool.ts";
 import { SteppedClock } from "../../test/support/stepped-clock.ts";
 import { Exports } from "./exports.ts";
 
 const BLOCK_BYTES = 4096;
 
 async function exportsOfOneVolume() {
-  const pool = new FakePool();
+  const opened = await openSmallPool();
+  const { pool } = opened;
   await pool.createVolume({ name: "v", sizeBytes: 16 * BLOCK_BYTES });
-  return {
-    pool,
-    exports: new Exports({ pool, clock: new SteppedClock(), stack: (_volume, device) => device }),
-  };
+  const exports = new Exports({ pool, clock: new SteppedClock(), stack: (_volume, device) => device });
+  return { pool, exports, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
 }
 
 test("volumes are exported read-write, snapshots read-only as VOLUME@SNAPSHOT", async () => {
-  const { pool, exports } = await exportsOfOneVolume();
+  await using world = await exportsOfOneVolume();
+  const { pool, exports } = world;
   await pool.createSnapshot("v", "s");
   const sizeBytes = 16 * BLOCK_BYTES;
   assert.deepEqual(exports.list(), [
@@ -24,12 +24,19 @@ test("volumes are exported read-write, snapshots read-only as VOLUME@SNAPSHOT", 
     { name: "v@s", sizeBytes, isWritable: false },
   ]);
   assert.deepEqual(exports.show("v@s"), { name: "v@s", sizeBytes, isWritable: false });
-  assert.equal(exports.open("v").capabilities.writable, true);
-  assert.equal(exports.open("v@s").capabilities.writable, false);
+  for (const [name, isWritable] of [
+    ["v", true],
+    ["v@s", false],
+  ] as const) {
+    const device = exports.open(name);
+    assert.equal(device.capabilities.writable, isWritable);
+    await device.close();
+  }
 });
 
 test("what does not exist is refused with its code", async () => {
-  const { exports } = await exportsOfOneVolume();
+  await using world = await exportsOfOneVolume();
+  const { exports } = world;
   for (const [name, code] of [
     ["w", "VOLUME_NOT_FOUND"],
     ["v@s", "SNAPSHOT_NOT_FOUND"],
@@ -43,7 +50,8 @@ test("what does not exist is refused with its code", async () => {
 });
 
 test("an opened export counts as a client until it is closed", async () => {
-  const { pool, exports } = await exportsOfOneVolume();
+  await using world = await exportsOfOneVolume();
+  const { pool, exports } = world;
   const [one, two] = [exports.open("v"), exports.open("v")];
   assert.equal(pool.volume("v").clients, 2);
   await one.close();
@@ -52,7 +60,8 @@ test("an opened export counts as a client until it is closed", async () => {
 });
 
 test("changes since a snapshot cover the range without gaps and stop at the limit", async () => {
-  const { pool, exports } = await exportsOfOneVolume();
+  await using world = await exportsOfOneVolume();
+  const { pool, exports } = world;
   await pool.createSnapshot("v", "s");
   const device = exports.open("v");
   for (const block of [0, 1, 5, 9]) device.write(block * BLOCK_BYTES, new Uint8Array(BLOCK_BYTES).fill(1), 0);
@@ -77,8 +86,23 @@ test("changes since a snapshot cover the range without gaps and stop at the limi
 });
 
 test("changes of a snapshot are asked against the other snapshots of its volume", async () => {
-  const { pool, exports } = await exportsOfOneVolume();
+  await using world = await exportsOfOneVolume();
+  const { pool, exports } = world;
   for (const name of ["a", "b"]) await pool.createSnapshot("v", name);
   assert.deepEqual(exports.comparableSnapshots("v"), ["a", "b"]);
   assert.deepEqual(exports.comparableSnapshots("v@b"), ["a"]);
+});
+
+test("the allocation depth covers the range from its start without gaps", async () => {
+  await using world = await exportsOfOneVolume();
+  const { exports } = world;
+  const device = exports.open("v");
+  await device.write(4 * BLOCK_BYTES, new Uint8Array(BLOCK_BYTES).fill(1), 0);
+  await device.close();
+  const query = { export: "v", offsetBytes: 0, lengthBytes: 16 * BLOCK_BYTES, stretchesMax: 10 };
+  assert.deepEqual(await exports.allocationDepth(query), [
+    { lengthBytes: 4 * BLOCK_BYTES, value: 0 },
+    { lengthBytes: BLOCK_BYTES, value: 1 },
+    { lengthBytes: 11 * BLOCK_BYTES, value: 0 },
+  ]);
 });

@@ -1,21 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FakePool } from "../../test/support/fake-pool.ts";
 import { SteppedClock } from "../../test/support/stepped-clock.ts";
-import type { BlockDevice } from "../device/mod.ts";
+import { type BlockDevice, MemoryDevice } from "../device/mod.ts";
 import { MeasuredDevice } from "./measured-device.ts";
 import { LATENCY_BUCKETS, MeteredRequest, VolumeMeter } from "./volume-meter.ts";
 
-async function measuredDevice() {
-  const pool = new FakePool();
-  await pool.createVolume({ name: "v", sizeBytes: 2 ** 20 });
-  const inner = pool.openVolume("v");
+function measuredDevice() {
+  const inner: BlockDevice = new MemoryDevice({ sizeBytes: 2 ** 20 });
   const [clock, meter] = [new SteppedClock(), new VolumeMeter()];
   return { inner, clock, meter, device: new MeasuredDevice({ device: inner, meter, clock }) as BlockDevice };
 }
 
 test("a request that completes at once is counted at once and costs no promise", async () => {
-  const { device, meter } = await measuredDevice();
+  const { device, meter } = measuredDevice();
   assert.equal(device.write(0, new Uint8Array(100), 0), undefined);
   assert.equal(device.trim(0, 50, 0), undefined);
   assert.equal(meter.requests[MeteredRequest.write], 1);
@@ -24,7 +21,7 @@ test("a request that completes at once is counted at once and costs no promise",
 });
 
 test("a request that completes later is counted then, with the time it took, and its own promise is handed on", async () => {
-  const { inner, device, meter, clock } = await measuredDevice();
+  const { inner, device, meter, clock } = measuredDevice();
   const completed = Promise.withResolvers<void>();
   inner.read = () => completed.promise;
   assert.equal(device.read(0, new Uint8Array(512)), completed.promise);
@@ -39,7 +36,7 @@ test("a request that completes later is counted then, with the time it took, and
 });
 
 test("a request that fails, thrown or rejected, is counted as an error only", async () => {
-  const { inner, device, meter } = await measuredDevice();
+  const { inner, device, meter } = measuredDevice();
   inner.flush = () => Promise.reject(new Error("later"));
   inner.zero = () => {
     throw new Error("at once");

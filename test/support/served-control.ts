@@ -1,13 +1,14 @@
-// The HTTP front end on a free port over a pool in memory, for tests of the API and of its clients.
+// The HTTP front end on a free port over a small pool, for tests of the API and of its clients.
 import { Control } from "../../src/control/mod.ts";
 import { BearerKey, HTTP_LIMITS_DEFAULT, type HttpLimits, HttpServer } from "../../src/frontend/http/mod.ts";
 import { hostClock } from "../../src/host/mod.ts";
-import { FakePool } from "./fake-pool.ts";
+import type { Pool } from "../../src/pool/mod.ts";
+import { openSmallPool } from "./small-pool.ts";
 
 export interface ServedControl extends AsyncDisposable {
   readonly url: string;
   readonly key: string;
-  readonly pool: FakePool;
+  readonly pool: Pool;
   readonly control: Control;
   readonly server: HttpServer;
   /** What was logged as an error. */
@@ -21,7 +22,8 @@ export interface ServedControl extends AsyncDisposable {
 }
 
 export async function serveControl(limits: Partial<HttpLimits> = {}): Promise<ServedControl> {
-  const pool = new FakePool();
+  const opened = await openSmallPool();
+  const { pool } = opened;
   const machine = {
     version: "1.2.3",
     rssBytes: () => 12_345,
@@ -67,6 +69,21 @@ export async function serveControl(limits: Partial<HttpLimits> = {}): Promise<Se
     },
     async [Symbol.asyncDispose]() {
       await server.close(0);
+      await control.stop();
+      await opened[Symbol.asyncDispose]();
     },
+  };
+}
+
+/** Lets the pool's next scrubs find this damage, and end only when `gate` does. */
+export function stageScrub(pool: Pool, stage: { damage?: readonly string[]; gate?: Promise<void> }): void {
+  pool.scrub = async ({ onError, onProgress, signal } = {}) => {
+    const cancelled = Promise.withResolvers<never>();
+    signal?.addEventListener("abort", () => cancelled.reject(signal.reason));
+    const damage = stage.damage ?? [];
+    for (const sentence of damage) onError?.(sentence);
+    onProgress?.(3);
+    await Promise.race([stage.gate, cancelled.promise]);
+    return { blocks: 7, errors: damage.length };
   };
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { serveControl } from "../../../test/support/served-control.ts";
+import { SMALL_POOL_BYTES } from "../../../test/support/small-pool.ts";
 
 /** The value of a metric's line, by its name and labels as Prometheus writes them. */
 function sample(metrics: string, series: string): number {
@@ -13,9 +14,9 @@ test("requests, bytes, errors and latencies of each volume are counted", async (
   await using daemon = await serveControl();
   await daemon.call("POST", "/api/v1/volumes", { name: "v", sizeBytes: 2 ** 20 });
   const device = daemon.control.exports.open("v");
-  device.write(0, new Uint8Array(4096), 0);
-  device.write(4096, new Uint8Array(512), 0);
-  device.read(0, new Uint8Array(1024));
+  await device.write(0, new Uint8Array(4096), 0);
+  await device.write(4096, new Uint8Array(512), 0);
+  await device.read(0, new Uint8Array(1024));
   await device.flush();
   await daemon.call("POST", "/api/v1/volumes/v/snapshots", { name: "s" });
   const snapshot = daemon.control.exports.open("v@s");
@@ -46,7 +47,7 @@ test("the pool, the loop, the connections and the daemon are measured", async ()
   const metrics = await (await fetch(`${daemon.url}/metrics`)).text();
   assert.equal(sample(metrics, "ropewalk_pool_write_amplification"), 1.5);
   assert.equal(sample(metrics, "ropewalk_pool_client_written_bytes_total"), 1000);
-  assert.equal(sample(metrics, "ropewalk_pool_segments"), 3);
+  assert.equal(sample(metrics, "ropewalk_pool_segments"), daemon.pool.status().segments);
   assert.equal(sample(metrics, 'ropewalk_loop_longest_turn_seconds{window="minute"}'), 0.0015);
   assert.equal(sample(metrics, 'ropewalk_connections{front_end="nbd"}'), 3);
   assert.equal(sample(metrics, 'ropewalk_connections{front_end="http"}'), 1);
@@ -80,7 +81,16 @@ test("status has the fields that programs rely on", async () => {
   const { pool, ...rest } = (await daemon.call("GET", "/api/v1/status")).json as Record<string, unknown>;
   assert.deepEqual(rest, { volumes: 1, version: "1.2.3", uptimeSeconds: 0, rssBytes: 12_345 });
   const { sizeBytes, usedBytes, liveBytes, segments } = pool as Record<string, number>;
-  assert.deepEqual([sizeBytes, usedBytes, liveBytes, segments], [2 ** 34, 3 * 2 ** 20, 0, 3]);
-  const grown = await daemon.call("PATCH", "/api/v1/pool", { sizeBytes: 2 ** 35 });
-  assert.equal((grown.json as { sizeBytes: number }).sizeBytes, 2 ** 35);
+  const expected = daemon.pool.status();
+  assert.equal(sizeBytes, SMALL_POOL_BYTES);
+  assert.deepEqual([usedBytes, liveBytes, segments], [expected.usedBytes, 0, expected.segments]);
+});
+
+test("the pool's size can be set to what it uses or more", async () => {
+  await using daemon = await serveControl();
+  const grown = await daemon.call("PATCH", "/api/v1/pool", { sizeBytes: 2 * SMALL_POOL_BYTES });
+  assert.equal((grown.json as { sizeBytes: number }).sizeBytes, 2 * SMALL_POOL_BYTES);
+  const small = await daemon.call("PATCH", "/api/v1/pool", { sizeBytes: 512 });
+  assert.equal(small.status, 400);
+  assert.equal(daemon.pool.status().sizeBytes, 2 * SMALL_POOL_BYTES);
 });

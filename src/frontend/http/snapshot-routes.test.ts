@@ -27,12 +27,12 @@ test("a snapshot is taken, shown, listed, rolled back to and deleted", async () 
 test("the difference is a JSON array of ranges with what the newer side holds", async () => {
   await using daemon = await servedVolume();
   const device = daemon.control.exports.open("v");
-  device.write(0, new Uint8Array(BLOCK_BYTES).fill(1), 0);
+  await device.write(0, new Uint8Array(BLOCK_BYTES).fill(1), 0);
   await daemon.call("POST", "/api/v1/volumes/v/snapshots", { name: "a" });
-  device.write(5 * BLOCK_BYTES, new Uint8Array(BLOCK_BYTES).fill(2), 0);
-  device.trim(0, BLOCK_BYTES, 0);
+  await device.write(5 * BLOCK_BYTES, new Uint8Array(BLOCK_BYTES).fill(2), 0);
+  await device.trim(0, BLOCK_BYTES, 0);
   await daemon.call("POST", "/api/v1/volumes/v/snapshots", { name: "b" });
-  device.write(9 * BLOCK_BYTES, new Uint8Array(BLOCK_BYTES).fill(3), 0);
+  await device.write(9 * BLOCK_BYTES, new Uint8Array(BLOCK_BYTES).fill(3), 0);
   await device.close();
 
   const hole = { offsetBytes: 0, lengthBytes: BLOCK_BYTES, kind: "hole" };
