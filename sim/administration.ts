@@ -13,11 +13,36 @@ import { checkDifference } from "./checks/differences.ts";
 import type { DataRequests } from "./data-requests.ts";
 import type { Life } from "./machine.ts";
 import type { MapModel } from "./map-model.ts";
-import type { Change, MapKey, PoolModel, VolumeModel } from "./pool-model.ts";
+import type { MapKey, PinName, PoolModel, VolumeModel } from "./pool-model.ts";
 import type { RequestShape } from "./requests.ts";
+import { pageBytes } from "./unit-content.ts";
 import type { VolumeAccess } from "./volume-access.ts";
 
 const errorsOfFullPool: readonly ErrorCode[] = ["NO_SPACE"];
+
+/** A change of one record. */
+interface ChangeRequest {
+  readonly doing: string;
+  /** `catalogue` where nothing is said. */
+  readonly kind?: "resize";
+  /** Undefined when the pool chooses the id, 0 for records of no volume. */
+  readonly volume?: number;
+  readonly change: RequestShape["change"];
+  readonly send: () => Promise<unknown>;
+  /** The code with which it must end instead of being done. */
+  readonly refusal?: ErrorCode | undefined;
+  /** What an acknowledgement means; `durable` where nothing is said. */
+  readonly promise?: "durable" | "nothing";
+}
+
+export interface GraftOptions {
+  readonly source: MapKey;
+  readonly sourceOffset: number;
+  readonly volume: VolumeModel;
+  readonly offset: number;
+  readonly length: number;
+  readonly fua: boolean;
+}
 
 export class Administration {
   readonly #life: Life;
@@ -41,189 +66,188 @@ export class Administration {
   }
 
   async createVolume(name: string, sizeBytes: number): Promise<void> {
-    const taken = this.#model.volumeNamed(name) !== undefined;
-    await this.#change(
-      `create ${name}`,
-      ({ volume }) => ({ kind: "create", volume, name, sizeBytes }),
-      () => this.#life.pool.createVolume({ name, sizeBytes }),
-      taken ? "ALREADY_EXISTS" : undefined,
-    );
+    await this.#change({
+      doing: `create ${name}`,
+      change: ({ volume }) => ({ kind: "create", volume, name, sizeBytes }),
+      send: () => this.#life.pool.createVolume({ name, sizeBytes }),
+      refusal: this.#model.volumeNamed(name) !== undefined ? "ALREADY_EXISTS" : undefined,
+    });
   }
 
   async cloneVolume(source: VolumeModel, snapshot: string | undefined, name: string): Promise<void> {
     const key: MapKey = snapshot === undefined ? { volume: source.id } : { volume: source.id, snapshot };
     const origin = snapshot === undefined ? source.name : `${source.name}@${snapshot}`;
-    await this.#change(
-      `clone ${origin}`,
-      ({ volume }) => ({ kind: "clone", volume, name, source: key, origin }),
-      () =>
-        this.#life.pool.cloneVolume({
-          source: source.name,
-          ...(snapshot === undefined ? {} : { snapshot }),
-          name,
-        }),
-      this.#model.volumeNamed(name) !== undefined ? "ALREADY_EXISTS" : undefined,
-    );
+    const options = { source: source.name, ...(snapshot === undefined ? {} : { snapshot }), name };
+    await this.#change({
+      doing: `clone ${origin}`,
+      change: ({ volume }) => ({ kind: "clone", volume, name, source: key, origin }),
+      send: () => this.#life.pool.cloneVolume(options),
+      refusal: this.#model.volumeNamed(name) !== undefined ? "ALREADY_EXISTS" : undefined,
+    });
   }
 
-  async detachVolume({ id: volume, name, origin }: VolumeModel): Promise<void> {
-    if (origin === undefined) return;
-    await this.#change(
-      `detach ${name}`,
-      () => ({ kind: "detach", volume }),
-      () => this.#life.pool.detachVolume(name),
-    );
+  async detachVolume({ id: volume, name }: VolumeModel): Promise<void> {
+    await this.#change({
+      doing: `detach ${name}`,
+      volume,
+      change: () => ({ kind: "detach", volume }),
+      send: () => this.#life.pool.detachVolume(name),
+    });
   }
 
-  async deleteVolume(volume: VolumeModel): Promise<void> {
-    const { id, name, snapshots } = volume;
-    if (!(await this.#access.takeAlone(id))) return;
-    const refusal: ErrorCode | undefined =
-      snapshots.size > 0 ? "HAS_SNAPSHOTS" : this.#model.clonesOf(name).length > 0 ? "HAS_CLONES" : undefined;
-    await this.#change(
-      `delete ${name}`,
-      () => ({ kind: "delete", volume: id }),
-      () => this.#life.pool.deleteVolume(name),
-      refusal,
-    );
-    this.#access.giveBack(id);
+  async deleteVolume({ id: volume, name, snapshots }: VolumeModel): Promise<void> {
+    if (!(await this.#access.takeAlone(volume))) return;
+    const hasClones = this.#model.clonesOf(name).length > 0;
+    await this.#change({
+      doing: `delete ${name}`,
+      volume,
+      change: () => ({ kind: "delete", volume }),
+      send: () => this.#life.pool.deleteVolume(name),
+      refusal: snapshots.size > 0 ? "HAS_SNAPSHOTS" : hasClones ? "HAS_CLONES" : undefined,
+    });
+    this.#access.giveBack(volume);
   }
 
-  async resizeVolume({ id, name, map }: VolumeModel, sizeBytes: number): Promise<void> {
-    if (sizeBytes === map.sizeBytes || !(await this.#access.takeAlone(id))) return;
-    const marks = this.#data.marks(sizeBytes, 8192);
-    await this.#change(
-      `resize ${name} to ${sizeBytes}`,
-      { kind: "resize", volume: id, change: () => ({ kind: "resize", volume: id, sizeBytes, marks }) },
-      () => this.#life.pool.resizeVolume(name, sizeBytes),
-    );
-    this.#access.giveBack(id);
+  async resizeVolume({ id: volume, name, map }: VolumeModel, sizeBytes: number): Promise<void> {
+    if (sizeBytes === map.sizeBytes || !(await this.#access.takeAlone(volume))) return;
+    const marks = this.#data.marks(sizeBytes, 2 * pageBytes);
+    await this.#change({
+      doing: `resize ${name} to ${sizeBytes}`,
+      kind: "resize",
+      volume,
+      change: () => ({ kind: "resize", volume, sizeBytes, marks }),
+      send: () => this.#life.pool.resizeVolume(name, sizeBytes),
+    });
+    this.#access.giveBack(volume);
   }
 
-  async createSnapshot({ id, name: volumeName, snapshots }: VolumeModel, name: string): Promise<void> {
-    await this.#change(
-      `snapshot ${volumeName}@${name}`,
-      () => ({ kind: "snapshot", volume: id, name }),
-      () => this.#life.pool.createSnapshot(volumeName, name),
-      snapshots.has(name) ? "ALREADY_EXISTS" : undefined,
-    );
+  async createSnapshot(
+    { id: volume, name: volumeName, snapshots }: VolumeModel,
+    name: string,
+  ): Promise<void> {
+    await this.#change({
+      doing: `snapshot ${volumeName}@${name}`,
+      volume,
+      change: () => ({ kind: "snapshot", volume, name }),
+      send: () => this.#life.pool.createSnapshot(volumeName, name),
+      refusal: snapshots.has(name) ? "ALREADY_EXISTS" : undefined,
+    });
   }
 
-  async deleteSnapshot({ id, name: volumeName }: VolumeModel, name: string): Promise<void> {
+  async deleteSnapshot({ id: volume, name: volumeName }: VolumeModel, name: string): Promise<void> {
     const clones = this.#model.clonesOf(`${volumeName}@${name}`).length;
-    await this.#change(
-      `delete ${volumeName}@${name}`,
-      () => ({ kind: "snapshot-delete", volume: id, name }),
-      () => this.#life.pool.deleteSnapshot(volumeName, name),
-      clones > 0 ? "HAS_CLONES" : undefined,
-    );
+    await this.#change({
+      doing: `delete ${volumeName}@${name}`,
+      volume,
+      change: () => ({ kind: "snapshot-delete", volume, name }),
+      send: () => this.#life.pool.deleteSnapshot(volumeName, name),
+      refusal: clones > 0 ? "HAS_CLONES" : undefined,
+    });
   }
 
-  async rollback({ id, name: volumeName }: VolumeModel, name: string): Promise<void> {
-    if (!(await this.#access.takeAlone(id))) return;
-    await this.#change(
-      `rollback ${volumeName}@${name}`,
-      () => this.#rollbackChange(id, name),
-      () => this.#life.pool.rollback(volumeName, name),
-    );
-    this.#access.giveBack(id);
+  async rollback({ id: volume, name: volumeName }: VolumeModel, name: string): Promise<void> {
+    if (!(await this.#access.takeAlone(volume))) return;
+    await this.#change({
+      doing: `rollback ${volumeName}@${name}`,
+      volume,
+      change: () => ({ kind: "rollback", volume, name, map: this.#model.map({ volume, snapshot: name }) }),
+      send: () => this.#life.pool.rollback(volumeName, name),
+    });
+    this.#access.giveBack(volume);
   }
 
   /** While a client has the volume open, a rollback must be refused. */
-  async rollbackInUse({ id, name: volumeName }: VolumeModel, name: string): Promise<void> {
-    if (!this.#access.free(id)) return;
-    this.#access.acquire(id);
-    await this.#change(
-      `rollback ${volumeName}@${name} in use`,
-      () => this.#rollbackChange(id, name),
-      () => this.#life.pool.rollback(volumeName, name),
-      "IN_USE",
-    );
-    this.#access.release(id);
+  async rollbackInUse({ id: volume, name: volumeName }: VolumeModel, name: string): Promise<void> {
+    if (!this.#access.free(volume)) return;
+    this.#access.acquire(volume);
+    await this.#change({
+      doing: `rollback ${volumeName}@${name} in use`,
+      volume,
+      change: () => ({ kind: "nothing" }),
+      send: () => this.#life.pool.rollback(volumeName, name),
+      refusal: "IN_USE",
+    });
+    this.#access.release(volume);
   }
 
-  #rollbackChange(volume: number, name: string): Change {
-    return { kind: "rollback", volume, name, map: this.#model.map({ volume, snapshot: name }) };
-  }
-
-  async mark({ id, name }: VolumeModel, text: string): Promise<void> {
-    await this.#change(
-      `mark ${name}`,
-      () => ({ kind: "marker", volume: id, text }),
-      () => this.#life.pool.mark(name, text),
-    );
-  }
-
-  async graft(options: {
-    source: MapKey;
-    sourceOffset: number;
-    volume: VolumeModel;
-    offset: number;
-    length: number;
-    fua: boolean;
-  }): Promise<void> {
-    const { source, sourceOffset, volume, offset, length, fua } = options;
-    const { id, name } = volume;
-    if (this.#life.requests.clashes("graft", id, offset, length)) return;
-    const lockedSource = "volume" in source && source.volume !== id && source.snapshot === undefined;
-    // A large graft freezes its source once; until we know at which record, nobody else may change the source.
-    let frozen: MapModel | undefined;
-    const { history } = this.#life.machine;
-    const request = this.#life.requests.begin({
-      kind: "graft",
-      volume: id,
-      range: { offset, length },
-      change: (event) => {
-        frozen ??= this.#model.map(source).freeze();
-        return {
-          kind: "graft",
-          volume: id,
-          offset: event.offset,
-          length: event.length,
-          source: frozen,
-          sourceOffset: sourceOffset + event.offset - offset,
-        };
+  async mark({ id: volume, name }: VolumeModel, text: string): Promise<void> {
+    let appendedAt = 0;
+    await this.#change({
+      doing: `mark ${name}`,
+      volume,
+      change: ({ sequence }) => {
+        appendedAt = sequence;
+        return { kind: "marker", volume, text };
+      },
+      send: async () => {
+        const told = await this.#life.pool.mark(name, text);
+        check(told === appendedAt, "marker", () => `the marker is at ${appendedAt}, but ${told} was told`);
       },
     });
-    if (lockedSource && !(await this.#access.takeAlone(source.volume))) {
-      this.#life.requests.end(request);
-      return;
-    }
+  }
+
+  /** Only a pin that persists is promised as durable. */
+  async pin(source: MapKey, kind: "persistent" | "passing"): Promise<void> {
+    const persistent = kind === "persistent";
+    const pin: PinName = { id: undefined };
+    await this.#change({
+      doing: "pin",
+      volume: 0,
+      change: () => ({ kind: "pin", pin, source, persistent }),
+      send: async () => {
+        pin.id = await this.#life.pool.pin(this.mapRef(source), { persistent });
+      },
+      promise: persistent ? "durable" : "nothing",
+    });
+  }
+
+  async unpin(pin: PinName): Promise<void> {
+    const { id } = pin;
+    if (id === undefined || !this.#model.pins.has(pin)) return;
+    await this.#change({
+      doing: `unpin ${id}`,
+      volume: 0,
+      change: () => ({ kind: "unpin", pin }),
+      send: () => this.#life.pool.unpin(id),
+      promise: "nothing",
+    });
+  }
+
+  async graft(graft: GraftOptions): Promise<void> {
+    const { source, sourceOffset, volume, offset, length, fua } = graft;
+    if (this.#life.requests.clashes("graft", volume.id, offset, length)) return;
+    const { history } = this.#life.machine;
+    // A graft of several records freezes its source by a pin first, one of a single record by that record.
+    let frozen: MapModel | undefined;
+    const freeze = () => {
+      frozen ??= this.#model.map(source).freeze();
+      return frozen;
+    };
+    const request = this.#life.requests.begin({
+      kind: "graft",
+      volume: volume.id,
+      range: { offset, length },
+      onInternal: freeze,
+      change: (event) => ({
+        kind: "graft",
+        volume: volume.id,
+        offset: event.offset,
+        length: event.length,
+        source: freeze(),
+        sourceOffset: sourceOffset + event.offset - offset,
+      }),
+    });
     try {
-      const ref = this.mapRef(source);
-      await this.#life.answer(
-        this.#life.pool.graft({ source: ref, sourceOffset, volume: name, offset, length, fua }),
-      );
+      const options = { source: this.mapRef(source), sourceOffset, volume: volume.name, offset, length, fua };
+      await this.#life.answer(this.#life.pool.graft(options), "graft");
       check(request.complete, "no-record", () => `a graft at ${offset} was acknowledged without its records`);
       if (fua) history.promiseDurable(request.lastSequence);
       else history.promiseWritten(request.lastSequence);
     } catch (error) {
-      this.#life.expectError(error, `graft to ${name} at ${offset}+${length}`, errorsOfFullPool);
+      this.#life.expectError(error, `graft to ${volume.name} at ${offset}+${length}`, errorsOfFullPool);
     } finally {
       this.#life.requests.end(request);
-      if (lockedSource) this.#access.giveBack(source.volume);
     }
-  }
-
-  async pin(source: MapKey, kind: "persistent" | "passing"): Promise<void> {
-    const persistent = kind === "persistent";
-    await this.#change(
-      "pin",
-      ({ volume: pin }) => ({ kind: "pin", pin, source, persistent }),
-      async () => {
-        const pin = await this.#life.pool.pin(this.mapRef(source), { persistent });
-        check(this.#model.pins.has(pin), "catalogue", () => `the pin's record does not name ${pin}`);
-      },
-    );
-  }
-
-  async unpin(pin: number): Promise<void> {
-    if (!this.#model.pins.has(pin)) return;
-    await this.#change(
-      `unpin ${pin}`,
-      () => ({ kind: "unpin", pin }),
-      () => this.#life.pool.unpin(pin),
-    );
   }
 
   /** Compares what the pool calls different between two maps with what is. Live volumes are held alone. */
@@ -275,22 +299,19 @@ export class Administration {
     }
   }
 
-  /** Sends a change, which is a catalogue record unless `shape` says otherwise, whose acknowledgement means that it is durable. With `refusal`, it must end with that code. */
-  async #change(
-    doing: string,
-    shape: RequestShape | RequestShape["change"],
-    send: () => Promise<unknown>,
-    refusal?: ErrorCode,
-  ): Promise<void> {
+  /** Sends a change and keeps the books on it. */
+  async #change({ doing, kind, volume, change, send, refusal, promise }: ChangeRequest): Promise<void> {
     const { machine } = this.#life;
-    const request = this.#life.requests.begin(
-      typeof shape === "function" ? { kind: "catalogue", change: shape } : shape,
-    );
+    const request = this.#life.requests.begin({
+      kind: kind ?? "catalogue",
+      ...(volume === undefined ? {} : { volume }),
+      change,
+    });
     try {
       await this.#life.answer(send(), doing);
       check(refusal === undefined, "refusal", () => `${doing} was done, but should end with ${refusal}`);
       check(request.complete, "no-record", () => `${doing} was acknowledged without a record`);
-      machine.history.promiseDurable(request.lastSequence);
+      if (promise !== "nothing") machine.history.promiseDurable(request.lastSequence);
     } catch (error) {
       this.#life.expectError(
         error,

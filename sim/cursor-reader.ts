@@ -10,7 +10,7 @@ import type { CursorRecord } from "../src/pool/mod.ts";
 import { CheckFailed, check } from "./check-failed.ts";
 import { checkBytes } from "./checks/contents.ts";
 import type { Life, Machine } from "./machine.ts";
-import type { MapModel } from "./map-model.ts";
+import { chunkBytes, type MapModel } from "./map-model.ts";
 import { changedMap, type Operation } from "./pool-model.ts";
 import { pageBytes, requestBytes, stampZero, unitBytes, unitsPerPage } from "./unit-content.ts";
 import type { VolumeAccess } from "./volume-access.ts";
@@ -46,8 +46,9 @@ export class CursorReader {
     return [...this.#following.keys()];
   }
 
+  /** Whether a cursor follows the volume, also one whose creation was never acknowledged. */
   follows(volume: number): boolean {
-    return [...this.#following.values()].some((following) => following.volume === volume);
+    return [...this.#machine.history.current.cursors.values()].some((cursor) => cursor.volume === volume);
   }
 
   /** After a recovery: no reader may have seen what is gone now; cursors whose creation is gone are forgotten. */
@@ -74,6 +75,7 @@ export class CursorReader {
     if (!(await access.takeAlone(volume))) return;
     const request = life.requests.begin({
       kind: "catalogue",
+      volume,
       change: () => ({ kind: "cursor", volume, name }),
     });
     try {
@@ -92,10 +94,11 @@ export class CursorReader {
   }
 
   async delete(life: Life, name: string): Promise<void> {
-    const following = this.#following.get(name);
-    if (following === undefined) return;
+    const cursor = this.#machine.history.current.cursors.get(name);
+    if (cursor === undefined) return;
     const request = life.requests.begin({
       kind: "catalogue",
+      volume: cursor.volume,
       change: () => ({ kind: "cursor-delete", name }),
     });
     this.#following.delete(name);
@@ -115,6 +118,7 @@ export class CursorReader {
     if (following === undefined) return;
     const { random, history } = this.#machine;
     const durable = life.pool.status().durableSequence;
+    this.#passOver(life, name, following);
     const after = following.sequence;
     try {
       const records = await life.answer(
@@ -123,15 +127,10 @@ export class CursorReader {
           bytesMax: random.pick([1, 65_536, 1 << 20]),
           waitMs: random.pick([0, 5, 2000]),
         }),
+        "read cursor",
       );
       if (!this.#following.has(name) || following.sequence !== after) return;
-      const expected = history.operations.filter(
-        (operation) =>
-          operation.sequence > after &&
-          delivered.has(operation.kind) &&
-          "volume" in operation &&
-          operation.volume === following.volume,
-      );
+      const expected = this.#expected(following, after);
       check(
         records.length > 0 || (expected[0]?.sequence ?? Number.POSITIVE_INFINITY) > durable,
         "cursor",
@@ -149,23 +148,48 @@ export class CursorReader {
         following.sequence = record.sequence;
       }
       history.promiseDurable(following.sequence);
-      if (random.chance(0.5)) await this.#acknowledge(life, name, following.sequence);
+      if (random.chance(0.5)) await this.#acknowledge(life, name, following);
     } catch (error) {
       const code = life.expectError(error, `read cursor ${name}`, [
         "PIN_DROPPED",
         "CURSOR_NOT_FOUND",
         "NO_SPACE",
       ]);
-      if (code === "PIN_DROPPED") await this.#restart(life, access, name, following);
+      if (code === "PIN_DROPPED" || code === "BASE_LOST") await this.#restart(life, access, name, following);
       else if (code === "CURSOR_NOT_FOUND")
         check(!history.current.cursors.has(name), "cursor", () => `cursor ${name} is not found`);
     }
   }
 
-  async #acknowledge(life: Life, name: string, sequence: number): Promise<void> {
+  /** The pool moves a cursor on over records of other volumes by itself; nothing of this volume may be among them. */
+  #passOver(life: Life, name: string, following: Following): void {
+    const sequence = life.pool.cursors().find((cursor) => cursor.name === name)?.sequence ?? 0;
+    if (sequence <= following.sequence) return;
+    const [missed] = this.#expected(following, following.sequence);
+    check(
+      missed === undefined || missed.sequence > sequence,
+      "cursor",
+      () => `cursor ${name} was moved to ${sequence} over ${missed!.sequence}`,
+    );
+    following.sequence = sequence;
+  }
+
+  /** What the cursor has to deliver behind a sequence. */
+  #expected(following: Following, after: number): Operation[] {
+    return this.#machine.history.operations.filter(
+      (operation) =>
+        operation.sequence > after &&
+        delivered.has(operation.kind) &&
+        "volume" in operation &&
+        operation.volume === following.volume,
+    );
+  }
+
+  async #acknowledge(life: Life, name: string, following: Following): Promise<void> {
     await life.catalogueTurn.take();
     try {
-      await life.answer(life.pool.acknowledgeCursor(name, sequence), "acknowledge");
+      this.#passOver(life, name, following);
+      await life.answer(life.pool.acknowledgeCursor(name, following.sequence), "acknowledge");
     } finally {
       life.catalogueTurn.pass();
     }
@@ -227,19 +251,14 @@ export class CursorReader {
         fail("another range");
       if (!("pin" in given.source)) return;
       const device = life.pool.openPin(given.source.pin);
-      const bytes = new Uint8Array(Math.min(operation.length, device.sizeBytes - given.sourceOffsetBytes));
-      await life.completion(() => device.read(given.sourceOffsetBytes, bytes));
-      const stamps = operation.source.stamps(
-        operation.sourceOffset / unitBytes,
-        Math.ceil(bytes.length / unitBytes),
-      );
-      checkBytes(
-        this.#machine.content,
-        `source of the graft at ${record.sequence}`,
-        bytes,
-        operation.sourceOffset,
-        [stamps],
-      );
+      const end = Math.min(operation.length, device.sizeBytes - given.sourceOffsetBytes);
+      for (let done = 0; done < end; done += chunkBytes) {
+        const bytes = new Uint8Array(Math.min(chunkBytes, end - done));
+        await life.completion(() => device.read(given.sourceOffsetBytes + done, bytes));
+        const from = operation.sourceOffset + done;
+        const stamps = operation.source.stamps(from / unitBytes, Math.ceil(bytes.length / unitBytes));
+        checkBytes(this.#machine.content, `source of the graft at ${record.sequence}`, bytes, from, [stamps]);
+      }
       await life.answer(device.close());
     }
   }

@@ -59,7 +59,7 @@ export class DataRequests {
     const data = requestBytes(marks.firstStamp, offset, length);
     const device = this.#access.acquire(volume);
     try {
-      await this.#life.completion(() => device.write(offset, data, flags));
+      await this.#life.completion(() => device.write(offset, data, flags), "write");
       if (!request.complete)
         throw new CheckFailed("no-record", `a write at ${offset} was acknowledged without one`);
       this.#promise(request, flags);
@@ -80,8 +80,9 @@ export class DataRequests {
     });
     const device = this.#access.acquire(volume);
     try {
-      await this.#life.completion(() =>
-        kind === "zero" ? device.zero(offset, length, flags) : device.trim(offset, length, flags),
+      await this.#life.completion(
+        () => (kind === "zero" ? device.zero(offset, length, flags) : device.trim(offset, length, flags)),
+        kind,
       );
       if (!request.complete) this.#mustBeZero(volume, request.reached, offset + length);
       this.#promise(request, flags);
@@ -98,7 +99,7 @@ export class DataRequests {
     const written = history.writtenFloor;
     const device = this.#access.acquire(volume);
     try {
-      await this.#life.completion(() => device.flush());
+      await this.#life.completion(() => device.flush(), "flush");
       history.promiseDurable(written);
     } catch (error) {
       this.#refuse(error, "flush");
@@ -120,7 +121,7 @@ export class DataRequests {
     const bytes = new Uint8Array(length);
     const device = this.#access.acquire(volume);
     try {
-      await life.completion(() => device.read(offset, bytes));
+      await life.completion(() => device.read(offset, bytes), "read");
       checkBytes(content, `read of volume ${volume}`, bytes, offset, alternatives);
     } catch (error) {
       life.expectError(error, `read at ${offset}+${length}`, []);

@@ -31,8 +31,6 @@ export interface MachineOptions {
 
 /** Errors that any request may end with once the disk failed a call. */
 const errorsOfFailingDisk: readonly ErrorCode[] = ["IO_ERROR", "POOL_READ_ONLY", "NO_SPACE"];
-/** Records that the pool appends of its own accord. */
-const internalKinds: ReadonlySet<string> = new Set(["mark"]);
 
 export class Machine {
   readonly seed: string | number;
@@ -112,11 +110,12 @@ export class Life {
   readonly #waiting = new Map<Promise<unknown>, string>();
   #onDeath: () => void = () => {};
   #pool: Pool | undefined;
+  #held: { readonly event: AppendEvent; readonly cursors: ReadonlyMap<string, string> } | undefined;
 
   constructor(machine: Machine) {
     this.machine = machine;
     this.process = machine.clock.startProcess();
-    this.requests = new Requests(machine.history, internalKinds);
+    this.requests = new Requests(machine.history);
     this.died = new Promise((resolve) => {
       this.#onDeath = () => resolve("died");
     });
@@ -180,8 +179,8 @@ export class Life {
   }
 
   /** Starts a request of a device and waits for its completion. */
-  completion(start: () => Completion): Promise<void> {
-    return this.answer((async () => start())());
+  completion(start: () => Completion, what = "a device"): Promise<void> {
+    return this.answer((async () => start())(), what);
   }
 
   /** Resolves after a while of this life. */
@@ -207,12 +206,47 @@ export class Life {
   }
 
   #appended(event: AppendEvent): void {
+    this.#guarded(() => {
+      this.#deliverHeld();
+      // A catalogue record does not say what it is. One that the pool appended for a cursor's sake shows in the
+      // cursor, but only once it was applied, right after this call; so we look then.
+      const mayBeCursors =
+        event.kind === "catalogue" &&
+        this.#pool?.cursors().some(({ volume }) => this.#pool!.volume(volume).id === event.volume);
+      if (mayBeCursors && this.requests.expects(event)) {
+        this.#held = { event, cursors: this.#cursorStates() };
+        queueMicrotask(() => this.#guarded(() => this.#deliverHeld()));
+      } else this.#deliver(event);
+    });
+  }
+
+  /** The pool calls us in the middle of an append; it must not see our errors as its own. */
+  #guarded(action: () => void): void {
     try {
-      this.requests.appended(event);
-      for (const listener of this.#listeners) listener(event);
+      action();
     } catch (error) {
-      // The pool calls us in the middle of an append; it must not see our errors as its own.
       this.machine.clock.fail(error);
     }
+  }
+
+  #deliverHeld(): void {
+    const held = this.#held;
+    this.#held = undefined;
+    if (held === undefined) return;
+    const after = this.#cursorStates();
+    const moved = [...held.cursors].some(([name, state]) => after.has(name) && after.get(name) !== state);
+    if (moved) this.requests.appendedInternally(held.event);
+    else this.#deliver(held.event);
+  }
+
+  #cursorStates(): Map<string, string> {
+    return new Map(
+      this.pool.cursors().map(({ name, sequence, state }) => [name, `${sequence} ${state}`] as const),
+    );
+  }
+
+  #deliver(event: AppendEvent): void {
+    this.requests.appended(event);
+    for (const listener of this.#listeners) listener(event);
   }
 }

@@ -19,14 +19,19 @@ export interface AppendEvent {
   readonly length: number;
 }
 
+/** Kinds of records that the pool also appends of its own accord: marks, and what cursors and pins need. */
+const internalKinds: ReadonlySet<string> = new Set(["mark", "catalogue"]);
+
 export interface RequestShape {
   readonly kind: string;
-  /** Undefined until the pool chose the id. */
+  /** Undefined until the pool chose the id; 0 for records that are of no volume. */
   readonly volume?: number;
   /** For requests on a range, which may become several records. */
   readonly range?: { readonly offset: number; readonly length: number };
   /** What one record of the request does to the model. */
   readonly change: (event: AppendEvent) => Change;
+  /** Told of a record of no volume that the pool appended meanwhile: it may be one that this request needs. */
+  readonly onInternal?: () => void;
 }
 
 export class Request {
@@ -58,12 +63,9 @@ export class Request {
 export class Requests {
   readonly #history: ModelHistory;
   readonly #open = new Set<Request>();
-  /** Kinds of records that the pool writes for itself; the model has nothing to do for them. */
-  readonly #internalKinds: ReadonlySet<string>;
 
-  constructor(history: ModelHistory, internalKinds: ReadonlySet<string>) {
+  constructor(history: ModelHistory) {
     this.#history = history;
-    this.#internalKinds = internalKinds;
   }
 
   get count(): number {
@@ -92,13 +94,6 @@ export class Requests {
     return false;
   }
 
-  /** Whether a request of this kind, on this volume or on one that is not known yet, is on its way. */
-  busy(kind: string, volume?: number): boolean {
-    for (const { shape } of this.#open)
-      if (shape.kind === kind && (shape.volume === undefined || shape.volume === volume)) return true;
-    return false;
-  }
-
   /** The requests on their way, for messages. */
   describe(): string[] {
     return [...this.#open].map(({ shape: { kind, volume, range }, reached }) =>
@@ -108,7 +103,13 @@ export class Requests {
     );
   }
 
-  /** A record entered the log. */
+  /** Whether some request would take such a record. */
+  expects(event: AppendEvent): boolean {
+    for (const request of this.#open) if (request.takes(event)) return true;
+    return false;
+  }
+
+  /** A record of some request, or of the pool's own, entered the log. */
   appended(event: AppendEvent): void {
     for (const request of this.#open) {
       if (!request.takes(event)) continue;
@@ -119,11 +120,18 @@ export class Requests {
       this.#history.append({ ...change, sequence: event.sequence });
       return;
     }
-    if (!this.#internalKinds.has(event.kind))
+    if (!internalKinds.has(event.kind))
       throw new CheckFailed(
         "foreign-record",
         `nobody asked for ${event.kind} on volume ${event.volume} at ${event.offset}+${event.length}`,
       );
+    this.appendedInternally(event);
+  }
+
+  /** A record of the pool's own: the model has nothing to do for it. */
+  appendedInternally(event: AppendEvent): void {
+    if (event.kind === "catalogue" && event.volume === 0)
+      for (const { shape } of this.#open) shape.onInternal?.();
     this.#history.append({ kind: "nothing", sequence: event.sequence });
   }
 }

@@ -220,7 +220,7 @@ export class Workload {
           this.#newVolumeName(),
         );
       case "detach":
-        return administration.detachVolume(volume);
+        return volume.origin === undefined ? undefined : administration.detachVolume(volume);
       case "delete":
         if (volumes.length < 2 || this.#reader.follows(volume.id)) return;
         return administration.deleteVolume(volume);

@@ -11,15 +11,11 @@ import { pageBytes } from "../unit-content.ts";
 const settlingRoundsMax = 60;
 const settlingPauseMs = 1000;
 
-interface SelfChecking {
-  verify?(): Promise<string[]>;
-}
-
 /** Bytes that maps refer to according to the model: at least, and at most. */
 export function referencedBytes(life: Life): { least: number; most: number } {
   const certain = new Set<number>();
   const possible = new Set<number>();
-  for (const { map } of life.machine.history.current.maps()) map.addBlocks(certain, possible);
+  life.machine.history.current.addBlocks(certain, possible);
   return { least: certain.size * pageBytes, most: possible.size * pageBytes };
 }
 
@@ -36,8 +32,7 @@ export async function checkSpace(life: Life): Promise<void> {
 }
 
 export async function checkSelf(life: Life): Promise<void> {
-  const discrepancies =
-    (await life.answer((life.pool as SelfChecking).verify?.() ?? Promise.resolve([]))) ?? [];
+  const discrepancies = await life.answer(life.pool.verify(), "verify");
   if (discrepancies.length > 0)
     throw new CheckFailed(
       "verify",

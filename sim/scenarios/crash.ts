@@ -175,16 +175,17 @@ class CrashRun {
     disk.faults.arm(fault);
   }
 
-  /** Opens the pool, dying on the way now and then. */
+  /** Opens the pool, dying on the way now and then, or meeting a call that fails. */
   async #recover(): Promise<Life> {
-    const { random } = this.#machine;
+    const { random, disk } = this.#machine;
     for (let attempt = 0; attempt < recoveriesMax; attempt++) {
       const life = this.#machine.start();
-      const dies = attempt < recoveriesMax - 1 && random.chance(0.3);
-      if (dies) life.dieAfter(Math.ceil(2 ** (random.fraction() * 8)));
-      const outcome = await Promise.race([life.open().then(() => "open" as const), life.died]);
+      const trouble = attempt < recoveriesMax - 1 ? random.weighted({ none: 6, death: 3, fault: 1 }) : "none";
+      if (trouble === "death") life.dieAfter(Math.ceil(2 ** (random.fraction() * 8)));
+      if (trouble === "fault") this.#armFault();
+      const outcome = await Promise.race([this.#open(life), life.died]);
       if (outcome === "open") {
-        this.#machine.disk.disarmCrash();
+        disk.disarmCrash();
         this.#reader.recovered();
         return life;
       }
@@ -194,11 +195,26 @@ class CrashRun {
     throw new CheckFailed("open", "the pool does not open");
   }
 
+  async #open(life: Life): Promise<"open" | "failed"> {
+    const { disk } = this.#machine;
+    try {
+      await life.open();
+    } catch (error) {
+      life.expectError(error, "open", []);
+      return "failed";
+    }
+    // A pool that opened in spite of a failed call may be read-only already; the next life will show what is there.
+    if (disk.faults.struck > 0) return "failed";
+    disk.faults.clear();
+    return "open";
+  }
+
   /** The end: everything is read, nothing leaks, scrub is content, and a clean close loses nothing. */
   async #settle(): Promise<void> {
     const { history } = this.#machine;
     const life = await this.#recover();
     await checkRecovered(life, "thorough");
+    for (const name of [...history.current.cursors.keys()]) await this.#reader.delete(life, name);
     await checkNoLeak(life);
     await checkSelf(life);
     const { errors } = await life.answer(life.pool.scrub());
