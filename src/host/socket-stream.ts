@@ -7,6 +7,7 @@
 import type { OnReadOpts, Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { ByteStream, Peer, StreamReceiver, TlsIdentity } from "../ports/mod.ts";
+import { partsBehind, writeDirectly } from "./direct-write.ts";
 import { clientRefusal, tlsSettings } from "./tls-identity.ts";
 
 /** Node asks once more after the last byte. */
@@ -18,6 +19,8 @@ export class SocketStream implements ByteStream {
   #socket!: Socket;
   #paused = false;
   #queued = false;
+  /** What is written goes to the kernel as it is. */
+  #plain = true;
   #closed = false;
   #error: Error | undefined;
   /** Arrived, but not yet copied to the receiver. */
@@ -52,6 +55,16 @@ export class SocketStream implements ByteStream {
   write(parts: readonly Uint8Array[]): boolean {
     const socket = this.#socket;
     if (this.#closed || socket.destroyed) return true;
+    if (this.#plain) {
+      try {
+        const takenBytes = writeDirectly(socket, parts);
+        if (takenBytes > 0) parts = partsBehind(parts, takenBytes);
+      } catch (error) {
+        socket.destroy(error as Error);
+        return true;
+      }
+      if (parts.length === 0) return true;
+    }
     const last = parts.length - 1;
     if (last > 0) socket.cork();
     for (let index = 0; index < last; index++) socket.write(parts[index]!);
@@ -83,6 +96,7 @@ export class SocketStream implements ByteStream {
 
   startTls(identity: TlsIdentity): void {
     const plain = this.#socket;
+    this.#plain = false;
     plain.removeAllListeners();
     this.#pending = [];
     const secure = new TLSSocket(plain, { isServer: true, ...tlsSettings(identity) });

@@ -227,3 +227,39 @@ test("loopback addresses are told from others", () => {
   ])
     assert.equal(isLoopback(host), false, host);
 });
+
+test("many small parts, and parts that are cut by a full socket, arrive whole and in order", async () => {
+  using folder = new TemporaryFolder();
+  const { listener, recorders } = await listening({ kind: "unix", path: folder.file("s") });
+  const socket = await connected(listener.address);
+  const pieces: Buffer[] = [];
+  socket.on("data", (bytes: Buffer) => pieces.push(bytes));
+  await until(() => recorders.length === 1);
+  const { stream, events } = recorders[0]!;
+  const small = Array.from({ length: 3_000 }, (_, index) => Buffer.from(`${index},`));
+  const large = Array.from({ length: 9 }, (_, index) => Buffer.alloc(100_000 + index, index));
+  for (const parts of [small, large]) {
+    events.length = 0;
+    if (!stream.write(parts)) await until(() => events.includes("drained"));
+  }
+  const expected = Buffer.concat([...small, ...large]);
+  await until(() => pieces.reduce((sum, piece) => sum + piece.length, 0) === expected.length);
+  assert.equal(Buffer.concat(pieces).equals(expected), true);
+  socket.destroy();
+  await listener.close();
+});
+
+test("writing to a peer that is gone closes the stream and nothing else", async () => {
+  using folder = new TemporaryFolder();
+  const { listener, recorders } = await listening({ kind: "unix", path: folder.file("s") });
+  const socket = await connected(listener.address);
+  await until(() => recorders.length === 1);
+  const { stream, events } = recorders[0]!;
+  socket.destroy();
+  await until(() => {
+    stream.write([Buffer.alloc(1_000)]);
+    return events.includes("closed");
+  });
+  assert.equal(events.filter((event) => event === "closed").length, 1);
+  await listener.close();
+});
