@@ -61,6 +61,8 @@ export interface ApplicationOptions {
   readonly version: string;
   readonly log: HttpLog;
   readonly connections: ConnectionCounts;
+  /** Resolves in a later turn of the loop. */
+  readonly nextTurn: () => Promise<void>;
   readonly limits: HttpLimits;
   readonly tls?: { readonly certificate: string; readonly key: string } | undefined;
 }
@@ -175,7 +177,7 @@ function addRoutes(app: Application, options: ApplicationOptions): void {
     addVolumeRoutes(inside);
     addSnapshotRoutes(inside);
     addPoolRoutes(inside);
-    addOpenRoutes(inside, options.connections);
+    addOpenRoutes(inside, options);
     scope.get("/api/openapi.json", { schema: { hide: true } }, () => app.swagger());
     done();
   });

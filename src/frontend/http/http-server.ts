@@ -5,7 +5,7 @@
  */
 import type { AddressInfo } from "node:net";
 import { RopewalkError } from "../../base/errors.ts";
-import type { Clock } from "../../ports/mod.ts";
+import { type Clock, nextTurn } from "../../ports/mod.ts";
 import type { Application } from "./api.ts";
 import { type ApplicationOptions, makeApplication } from "./application.ts";
 
@@ -15,7 +15,7 @@ export class HttpServer {
   #connections = 0;
 
   constructor(
-    options: Omit<ApplicationOptions, "connections"> & {
+    options: Omit<ApplicationOptions, "connections" | "nextTurn"> & {
       readonly clock: Clock;
       /** Connections of the other front ends. */
       readonly connections: () => Record<string, number>;
@@ -23,7 +23,7 @@ export class HttpServer {
   ) {
     this.#clock = options.clock;
     const connections = () => ({ ...options.connections(), http: this.#connections });
-    this.#app = makeApplication({ ...options, connections });
+    this.#app = makeApplication({ ...options, connections, nextTurn: () => nextTurn(options.clock) });
     this.#app.server.on("connection", (socket) => {
       this.#connections++;
       socket.once("close", () => void this.#connections--);

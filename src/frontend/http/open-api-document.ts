@@ -12,6 +12,7 @@ export async function openApiDocument(): Promise<object> {
     version: API_VERSION,
     log: { debug() {}, info() {}, error() {} },
     connections: () => ({}),
+    nextTurn: () => Promise.resolve(),
     limits: HTTP_LIMITS_DEFAULT,
   });
   await app.ready();

@@ -2,16 +2,19 @@
 import { Type } from "@sinclair/typebox";
 import { Registry } from "prom-client";
 import { RopewalkError } from "../../base/errors.ts";
+import type { Control } from "../../control/mod.ts";
 import type { Api } from "./api.ts";
 import { addDaemonMetrics, addPoolMetrics, type ConnectionCounts } from "./daemon-metrics.ts";
 import { errorResponses } from "./error-json.ts";
-import { addVolumeMetrics } from "./volume-metrics.ts";
+import { volumeMetrics } from "./volume-metrics.ts";
 
 const tags = ["observation"];
 
-export function addOpenRoutes({ app, control }: Api, connections: ConnectionCounts): void {
+export function addOpenRoutes(
+  { app, control }: Api,
+  { connections, nextTurn }: { connections: ConnectionCounts; nextTurn: () => Promise<void> },
+): void {
   const registry = new Registry();
-  addVolumeMetrics(registry, control);
   addPoolMetrics(registry, { control, connections });
   addDaemonMetrics(registry, { control, connections });
 
@@ -48,6 +51,23 @@ export function addOpenRoutes({ app, control }: Api, connections: ConnectionCoun
         response: { 200: Type.String(), ...errorResponses },
       },
     },
-    async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()),
+    async (_request, reply) => {
+      reply.type(registry.contentType);
+      return reply.send(ReadableStream.from(metricsText(registry, control(), nextTurn)) as never);
+    },
   );
+}
+
+/** In pieces, between which everybody else gets a turn of the loop. */
+async function* metricsText(
+  registry: Registry,
+  control: Control,
+  nextTurn: () => Promise<void>,
+): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder();
+  yield encoder.encode(await registry.metrics());
+  for (const piece of volumeMetrics(control)) {
+    await nextTurn();
+    yield encoder.encode(piece);
+  }
 }
