@@ -13,7 +13,7 @@ import { checkDifference } from "./checks/differences.ts";
 import type { DataRequests } from "./data-requests.ts";
 import type { Life } from "./machine.ts";
 import type { MapModel } from "./map-model.ts";
-import type { MapKey, PinName, PoolModel, VolumeModel } from "./pool-model.ts";
+import type { MapKey, PoolModel, VolumeModel } from "./pool-model.ts";
 import type { RequestShape } from "./requests.ts";
 import { pageBytes } from "./unit-content.ts";
 import type { VolumeAccess } from "./volume-access.ts";
@@ -23,8 +23,7 @@ const errorsOfFullPool: readonly ErrorCode[] = ["NO_SPACE"];
 /** A change of one record. */
 interface ChangeRequest {
   readonly doing: string;
-  /** `catalogue` where nothing is said. */
-  readonly kind?: "resize";
+  readonly kind: string;
   /** Undefined when the pool chooses the id, 0 for records of no volume. */
   readonly volume?: number;
   readonly change: RequestShape["change"];
@@ -68,6 +67,7 @@ export class Administration {
   async createVolume(name: string, sizeBytes: number): Promise<void> {
     await this.#change({
       doing: `create ${name}`,
+      kind: "volume-create",
       change: ({ volume }) => ({ kind: "create", volume, name, sizeBytes }),
       send: () => this.#life.pool.createVolume({ name, sizeBytes }),
       refusal: this.#model.volumeNamed(name) !== undefined ? "ALREADY_EXISTS" : undefined,
@@ -80,6 +80,7 @@ export class Administration {
     const options = { source: source.name, ...(snapshot === undefined ? {} : { snapshot }), name };
     await this.#change({
       doing: `clone ${origin}`,
+      kind: "volume-clone",
       change: ({ volume }) => ({ kind: "clone", volume, name, source: key, origin }),
       send: () => this.#life.pool.cloneVolume(options),
       refusal: this.#model.volumeNamed(name) !== undefined ? "ALREADY_EXISTS" : undefined,
@@ -89,6 +90,7 @@ export class Administration {
   async detachVolume({ id: volume, name }: VolumeModel): Promise<void> {
     await this.#change({
       doing: `detach ${name}`,
+      kind: "volume-detach",
       volume,
       change: () => ({ kind: "detach", volume }),
       send: () => this.#life.pool.detachVolume(name),
@@ -100,6 +102,7 @@ export class Administration {
     const hasClones = this.#model.clonesOf(name).length > 0;
     await this.#change({
       doing: `delete ${name}`,
+      kind: "volume-delete",
       volume,
       change: () => ({ kind: "delete", volume }),
       send: () => this.#life.pool.deleteVolume(name),
@@ -127,6 +130,7 @@ export class Administration {
   ): Promise<void> {
     await this.#change({
       doing: `snapshot ${volumeName}@${name}`,
+      kind: "snapshot-create",
       volume,
       change: () => ({ kind: "snapshot", volume, name }),
       send: () => this.#life.pool.createSnapshot(volumeName, name),
@@ -138,6 +142,7 @@ export class Administration {
     const clones = this.#model.clonesOf(`${volumeName}@${name}`).length;
     await this.#change({
       doing: `delete ${volumeName}@${name}`,
+      kind: "snapshot-delete",
       volume,
       change: () => ({ kind: "snapshot-delete", volume, name }),
       send: () => this.#life.pool.deleteSnapshot(volumeName, name),
@@ -149,6 +154,7 @@ export class Administration {
     if (!(await this.#access.takeAlone(volume))) return;
     await this.#change({
       doing: `rollback ${volumeName}@${name}`,
+      kind: "rollback",
       volume,
       change: () => ({ kind: "rollback", volume, name, map: this.#model.map({ volume, snapshot: name }) }),
       send: () => this.#life.pool.rollback(volumeName, name),
@@ -162,6 +168,7 @@ export class Administration {
     this.#access.acquire(volume);
     await this.#change({
       doing: `rollback ${volumeName}@${name} in use`,
+      kind: "rollback",
       volume,
       change: () => ({ kind: "nothing" }),
       send: () => this.#life.pool.rollback(volumeName, name),
@@ -174,6 +181,7 @@ export class Administration {
     let appendedAt = 0;
     await this.#change({
       doing: `mark ${name}`,
+      kind: "marker",
       volume,
       change: ({ sequence }) => {
         appendedAt = sequence;
@@ -189,26 +197,26 @@ export class Administration {
   /** Only a pin that persists is promised as durable. */
   async pin(source: MapKey, kind: "persistent" | "passing"): Promise<void> {
     const persistent = kind === "persistent";
-    const pin: PinName = { id: undefined };
     await this.#change({
       doing: "pin",
+      kind: "pin",
       volume: 0,
-      change: () => ({ kind: "pin", pin, source, persistent }),
+      change: ({ object }) => ({ kind: "pin", pin: object!, source, persistent }),
       send: async () => {
-        pin.id = await this.#life.pool.pin(this.mapRef(source), { persistent });
+        const pin = await this.#life.pool.pin(this.mapRef(source), { persistent });
+        check(this.#model.pins.has(pin), "catalogue", () => `the record of pin ${pin} names another`);
       },
       promise: persistent ? "durable" : "nothing",
     });
   }
 
-  async unpin(pin: PinName): Promise<void> {
-    const { id } = pin;
-    if (id === undefined || !this.#model.pins.has(pin)) return;
+  async unpin(pin: number): Promise<void> {
     await this.#change({
-      doing: `unpin ${id}`,
+      doing: `unpin ${pin}`,
+      kind: "unpin",
       volume: 0,
       change: () => ({ kind: "unpin", pin }),
-      send: () => this.#life.pool.unpin(id),
+      send: () => this.#life.pool.unpin(pin),
       promise: "nothing",
     });
   }
@@ -227,7 +235,9 @@ export class Administration {
       kind: "graft",
       volume: volume.id,
       range: { offset, length },
-      onInternal: freeze,
+      onInternal: (kind) => {
+        if (kind === "pin") freeze();
+      },
       change: (event) => ({
         kind: "graft",
         volume: volume.id,
@@ -303,7 +313,7 @@ export class Administration {
   async #change({ doing, kind, volume, change, send, refusal, promise }: ChangeRequest): Promise<void> {
     const { machine } = this.#life;
     const request = this.#life.requests.begin({
-      kind: kind ?? "catalogue",
+      kind,
       ...(volume === undefined ? {} : { volume }),
       change,
     });

@@ -6,6 +6,7 @@
  * difference that it offers instead brings the reader's copy up to date (`cursor-difference`).
  */
 
+import type { ErrorCode } from "../src/base/errors.ts";
 import type { CursorRecord } from "../src/pool/mod.ts";
 import { CheckFailed, check } from "./check-failed.ts";
 import { checkBytes } from "./checks/contents.ts";
@@ -33,6 +34,9 @@ const delivered = new Set([
   "rollback",
   "marker",
 ]);
+
+/** What reading a cursor may end with: its log was given up, or another one deleted it. */
+const errorsOfCursor: readonly ErrorCode[] = ["PIN_DROPPED", "BASE_LOST", "CURSOR_NOT_FOUND", "NO_SPACE"];
 
 export class CursorReader {
   readonly #machine: Machine;
@@ -74,7 +78,7 @@ export class CursorReader {
     const { history } = this.#machine;
     if (!(await access.takeAlone(volume))) return;
     const request = life.requests.begin({
-      kind: "catalogue",
+      kind: "cursor-create",
       volume,
       change: () => ({ kind: "cursor", volume, name }),
     });
@@ -97,7 +101,7 @@ export class CursorReader {
     const cursor = this.#machine.history.current.cursors.get(name);
     if (cursor === undefined) return;
     const request = life.requests.begin({
-      kind: "catalogue",
+      kind: "cursor-delete",
       volume: cursor.volume,
       change: () => ({ kind: "cursor-delete", name }),
     });
@@ -150,11 +154,7 @@ export class CursorReader {
       history.promiseDurable(following.sequence);
       if (random.chance(0.5)) await this.#acknowledge(life, name, following);
     } catch (error) {
-      const code = life.expectError(error, `read cursor ${name}`, [
-        "PIN_DROPPED",
-        "CURSOR_NOT_FOUND",
-        "NO_SPACE",
-      ]);
+      const code = life.expectError(error, `read cursor ${name}`, errorsOfCursor);
       if (code === "PIN_DROPPED" || code === "BASE_LOST") await this.#restart(life, access, name, following);
       else if (code === "CURSOR_NOT_FOUND")
         check(!history.current.cursors.has(name), "cursor", () => `cursor ${name} is not found`);
@@ -186,19 +186,13 @@ export class CursorReader {
   }
 
   async #acknowledge(life: Life, name: string, following: Following): Promise<void> {
-    await life.catalogueTurn.take();
-    try {
-      this.#passOver(life, name, following);
-      await life.answer(life.pool.acknowledgeCursor(name, following.sequence), "acknowledge");
-    } finally {
-      life.catalogueTurn.pass();
-    }
+    this.#passOver(life, name, following);
+    await life.answer(life.pool.acknowledgeCursor(name, following.sequence), "acknowledge");
   }
 
   async #restart(life: Life, access: VolumeAccess, name: string, following: Following): Promise<void> {
     const { history } = this.#machine;
-    await life.catalogueTurn.take();
-    if (!(await access.takeAlone(following.volume))) return life.catalogueTurn.pass();
+    if (!(await access.takeAlone(following.volume))) return;
     try {
       const { from, to, sequence } = await life.answer(life.pool.restartCursor(name), "restart cursor");
       const now = history.current.volume(following.volume).map;
@@ -217,7 +211,6 @@ export class CursorReader {
     } catch (error) {
       life.expectError(error, `restart cursor ${name}`, ["NO_SPACE", "CURSOR_NOT_FOUND"]);
     } finally {
-      life.catalogueTurn.pass();
       access.giveBack(following.volume);
     }
   }

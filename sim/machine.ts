@@ -14,7 +14,6 @@ import { type AppendEvent, Requests } from "./requests.ts";
 import { SimulatedClock, type SimulatedProcess, Stuck } from "./simulated-clock.ts";
 import { type CrashMode, type DiskOptions, SimulatedDisk } from "./simulated-disk.ts";
 import { SimulatedRandom } from "./simulated-random.ts";
-import { Turn } from "./turn.ts";
 import { UnitContent } from "./unit-content.ts";
 
 /** What is simulated: the pool, or in tests something simpler. */
@@ -101,8 +100,6 @@ export class Life {
   readonly machine: Machine;
   readonly process: SimulatedProcess;
   readonly requests: Requests;
-  /** Catalogue records do not say which request they are of, so only one is on its way at a time. */
-  readonly catalogueTurn = new Turn();
   /** Resolves when the process died at a point of the disk. */
   readonly died: Promise<"died">;
   readonly #world: PoolWorld;
@@ -110,7 +107,7 @@ export class Life {
   readonly #waiting = new Map<Promise<unknown>, string>();
   #onDeath: () => void = () => {};
   #pool: Pool | undefined;
-  #held: { readonly event: AppendEvent; readonly cursors: ReadonlyMap<string, string> } | undefined;
+  #recoveredAt: number | undefined;
 
   constructor(machine: Machine) {
     this.machine = machine;
@@ -155,8 +152,21 @@ export class Life {
 
   /** Opens the pool and holds the sequence at which it stands against the promises. */
   async open(): Promise<void> {
-    this.#pool = await this.answer(this.machine.engine.open(this.#world, this.machine.settings), "open");
-    this.machine.history.recoverTo(this.#pool.status().sequence);
+    const { engine, settings, history } = this.machine;
+    this.#pool = await this.answer(engine.open(this.#world, settings), "open");
+    this.#standsAt(this.#pool.status().sequence);
+    if (this.#pool.status().sequence !== history.lastSequence && history.lastSequence > this.#recoveredAt!)
+      throw new CheckFailed(
+        "order",
+        `the pool says ${this.#pool.status().sequence} after ${history.lastSequence}`,
+      );
+  }
+
+  /** What the pool recovered to: the sequence before its first record, which may come before `open` is through. */
+  #standsAt(sequence: number): void {
+    if (this.#recoveredAt !== undefined) return;
+    this.#recoveredAt = sequence;
+    this.machine.history.recoverTo(sequence);
   }
 
   /** The promise's outcome, as long as the process lives. */
@@ -183,6 +193,16 @@ export class Life {
     return this.answer((async () => start())(), what);
   }
 
+  /** Like `answer`, for what must not fail now. */
+  async must<T>(promise: Promise<T>, what: string): Promise<T> {
+    try {
+      return await this.answer(promise, what);
+    } catch (error) {
+      this.expectError(error, what, []);
+      throw error;
+    }
+  }
+
   /** Resolves after a while of this life. */
   pause(delayMs: number): Promise<void> {
     return new Promise((resolve) => void this.process.after(delayMs, resolve));
@@ -205,48 +225,14 @@ export class Life {
     throw new CheckFailed("unexpected-error", `${doing}: ${code}: ${message}${detail}`);
   }
 
-  #appended(event: AppendEvent): void {
-    this.#guarded(() => {
-      this.#deliverHeld();
-      // A catalogue record does not say what it is. One that the pool appended for a cursor's sake shows in the
-      // cursor, but only once it was applied, right after this call; so we look then.
-      const mayBeCursors =
-        event.kind === "catalogue" &&
-        this.#pool?.cursors().some(({ volume }) => this.#pool!.volume(volume).id === event.volume);
-      if (mayBeCursors && this.requests.expects(event)) {
-        this.#held = { event, cursors: this.#cursorStates() };
-        queueMicrotask(() => this.#guarded(() => this.#deliverHeld()));
-      } else this.#deliver(event);
-    });
-  }
-
   /** The pool calls us in the middle of an append; it must not see our errors as its own. */
-  #guarded(action: () => void): void {
+  #appended(event: AppendEvent): void {
     try {
-      action();
+      this.#standsAt(event.sequence - 1);
+      this.requests.appended(event);
+      for (const listener of this.#listeners) listener(event);
     } catch (error) {
       this.machine.clock.fail(error);
     }
-  }
-
-  #deliverHeld(): void {
-    const held = this.#held;
-    this.#held = undefined;
-    if (held === undefined) return;
-    const after = this.#cursorStates();
-    const moved = [...held.cursors].some(([name, state]) => after.has(name) && after.get(name) !== state);
-    if (moved) this.requests.appendedInternally(held.event);
-    else this.#deliver(held.event);
-  }
-
-  #cursorStates(): Map<string, string> {
-    return new Map(
-      this.pool.cursors().map(({ name, sequence, state }) => [name, `${sequence} ${state}`] as const),
-    );
-  }
-
-  #deliver(event: AppendEvent): void {
-    this.requests.appended(event);
-    for (const listener of this.#listeners) listener(event);
   }
 }

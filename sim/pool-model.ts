@@ -26,11 +26,6 @@ export interface PinModel {
   readonly persistent: boolean;
 }
 
-/** A pin before and after the pool told its number. */
-export interface PinName {
-  id: number | undefined;
-}
-
 export interface CursorModel {
   readonly name: string;
   readonly volume: number;
@@ -78,8 +73,8 @@ export type Change =
   | { readonly kind: "snapshot-delete"; readonly volume: number; readonly name: string }
   | { readonly kind: "rollback"; readonly volume: number; readonly name: string; readonly map: MapModel }
   | { readonly kind: "marker"; readonly volume: number; readonly text: string }
-  | { readonly kind: "pin"; readonly pin: PinName; readonly source: MapKey; readonly persistent: boolean }
-  | { readonly kind: "unpin"; readonly pin: PinName }
+  | { readonly kind: "pin"; readonly pin: number; readonly source: MapKey; readonly persistent: boolean }
+  | { readonly kind: "unpin"; readonly pin: number }
   | { readonly kind: "cursor"; readonly volume: number; readonly name: string }
   | { readonly kind: "cursor-delete"; readonly name: string }
   | { readonly kind: "nothing" };
@@ -96,7 +91,7 @@ export interface NamedMap {
 export class PoolModel {
   readonly content: UnitContent;
   readonly volumes = new Map<number, VolumeModel>();
-  readonly pins = new Map<PinName, PinModel>();
+  readonly pins = new Map<number, PinModel>();
   readonly cursors = new Map<string, CursorModel>();
 
   constructor(content: UnitContent) {
@@ -123,13 +118,8 @@ export class PoolModel {
     return undefined;
   }
 
-  pinNamed(id: number): PinName | undefined {
-    for (const name of this.pins.keys()) if (name.id === id) return name;
-    return undefined;
-  }
-
   map(key: MapKey): MapModel {
-    if ("pin" in key) return must(this.pins.get(must(this.pinNamed(key.pin), `pin ${key.pin}`)), "pin").map;
+    if ("pin" in key) return must(this.pins.get(key.pin), `pin ${key.pin}`).map;
     const volume = this.volume(key.volume);
     return key.snapshot === undefined
       ? volume.map
@@ -141,21 +131,12 @@ export class PoolModel {
     return [...this.volumes.values()].filter((volume) => volume.origin === origin);
   }
 
-  /** Adds the blocks of all maps, also of pins whose number was never told. */
-  addBlocks(certain: Set<number>, possible: Set<number>): void {
-    for (const { map, snapshots } of this.volumes.values()) {
-      map.addBlocks(certain, possible);
-      for (const snapshot of snapshots.values()) snapshot.map.addBlocks(certain, possible);
-    }
-    for (const { map } of this.pins.values()) map.addBlocks(certain, possible);
-  }
-
   /** What a process's death ends: pins that were not to persist. */
   endProcess(): void {
     for (const [id, pin] of this.pins) if (!pin.persistent) this.pins.delete(id);
   }
 
-  /** Every map that can be opened, with a name for messages. */
+  /** Every map, with a name for messages. */
   maps(): NamedMap[] {
     const maps: NamedMap[] = [];
     for (const volume of this.volumes.values()) {
@@ -168,8 +149,8 @@ export class PoolModel {
           frozen: true,
         });
     }
-    for (const [{ id: pin }, { map }] of this.pins)
-      if (pin !== undefined) maps.push({ name: `pin ${pin}`, key: { pin }, map, frozen: true });
+    for (const [pin, { map }] of this.pins)
+      maps.push({ name: `pin ${pin}`, key: { pin }, map, frozen: true });
     return maps;
   }
 

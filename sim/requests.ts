@@ -5,33 +5,39 @@
  * Always holds: two requests that could be taken for each other are never on their way together (`clashes`).
  * A record that no request asked for, or that leaves its request's range, fails the check `foreign-record`.
  */
+import type { PoolWorld } from "../src/pool/mod.ts";
 import { CheckFailed } from "./check-failed.ts";
 import type { ModelHistory } from "./model-history.ts";
 import type { Change } from "./pool-model.ts";
 
-/** One append, as the pool reports it at the moment at which the operation takes effect. */
-export interface AppendEvent {
-  readonly sequence: number;
-  readonly kind: string;
-  /** The volume's id; 0 for records of no volume. */
-  readonly volume: number;
-  readonly offset: number;
-  readonly length: number;
-}
+export type AppendEvent = Parameters<NonNullable<PoolWorld["observer"]>>[0];
 
-/** Kinds of records that the pool also appends of its own accord: marks, and what cursors and pins need. */
-const internalKinds: ReadonlySet<string> = new Set(["mark", "catalogue"]);
+/** Records that the pool also appends of its own accord: marks, and what cursors and long grafts need. */
+const internalKinds: ReadonlySet<string> = new Set([
+  "mark",
+  "pin",
+  "unpin",
+  "cursor-acknowledge",
+  "cursor-drop",
+  "cursor-lose",
+  "cursor-restart",
+]);
 
 export interface RequestShape {
+  /** Kind of its records; for catalogue records the operation. */
   readonly kind: string;
-  /** Undefined until the pool chose the id; 0 for records that are of no volume. */
+  /** Undefined when the pool chooses the id; 0 for records that are of no volume. */
   readonly volume?: number;
   /** For requests on a range, which may become several records. */
   readonly range?: { readonly offset: number; readonly length: number };
   /** What one record of the request does to the model. */
   readonly change: (event: AppendEvent) => Change;
-  /** Told of a record of no volume that the pool appended meanwhile: it may be one that this request needs. */
-  readonly onInternal?: () => void;
+  /** Told of the kind of a record that the pool appended meanwhile of its own accord. */
+  readonly onInternal?: (kind: string) => void;
+}
+
+function kindOf(event: AppendEvent): string {
+  return event.operation ?? event.kind;
 }
 
 export class Request {
@@ -54,7 +60,7 @@ export class Request {
 
   takes(event: AppendEvent): boolean {
     const { kind, volume, range } = this.shape;
-    if (kind !== event.kind || (volume !== undefined && volume !== event.volume)) return false;
+    if (kind !== kindOf(event) || (volume !== undefined && volume !== event.volume)) return false;
     if (range === undefined) return this.records === 0;
     return event.offset === this.reached && event.offset + event.length <= range.offset + range.length;
   }
@@ -103,12 +109,6 @@ export class Requests {
     );
   }
 
-  /** Whether some request would take such a record. */
-  expects(event: AppendEvent): boolean {
-    for (const request of this.#open) if (request.takes(event)) return true;
-    return false;
-  }
-
   /** A record of some request, or of the pool's own, entered the log. */
   appended(event: AppendEvent): void {
     for (const request of this.#open) {
@@ -120,18 +120,13 @@ export class Requests {
       this.#history.append({ ...change, sequence: event.sequence });
       return;
     }
-    if (!internalKinds.has(event.kind))
+    const kind = kindOf(event);
+    if (!internalKinds.has(kind))
       throw new CheckFailed(
         "foreign-record",
-        `nobody asked for ${event.kind} on volume ${event.volume} at ${event.offset}+${event.length}`,
+        `nobody asked for ${kind} on volume ${event.volume} at ${event.offset}+${event.length}`,
       );
-    this.appendedInternally(event);
-  }
-
-  /** A record of the pool's own: the model has nothing to do for it. */
-  appendedInternally(event: AppendEvent): void {
-    if (event.kind === "catalogue" && event.volume === 0)
-      for (const { shape } of this.#open) shape.onInternal?.();
+    for (const { shape } of this.#open) shape.onInternal?.(kind);
     this.#history.append({ kind: "nothing", sequence: event.sequence });
   }
 }

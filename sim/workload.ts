@@ -111,9 +111,7 @@ export class Workload {
 
   async #administrator(): Promise<void> {
     for (let left = this.#options.actions; left > 0; left--) {
-      await this.#life.catalogueTurn.take();
       await this.#action();
-      this.#life.catalogueTurn.pass();
       await this.#pause();
       await this.#pause();
     }

@@ -15,7 +15,7 @@ const settlingPauseMs = 1000;
 export function referencedBytes(life: Life): { least: number; most: number } {
   const certain = new Set<number>();
   const possible = new Set<number>();
-  life.machine.history.current.addBlocks(certain, possible);
+  for (const { map } of life.machine.history.current.maps()) map.addBlocks(certain, possible);
   return { least: certain.size * pageBytes, most: possible.size * pageBytes };
 }
 
@@ -32,7 +32,7 @@ export async function checkSpace(life: Life): Promise<void> {
 }
 
 export async function checkSelf(life: Life): Promise<void> {
-  const discrepancies = await life.answer(life.pool.verify(), "verify");
+  const discrepancies = await life.must(life.pool.verify(), "verify");
   if (discrepancies.length > 0)
     throw new CheckFailed(
       "verify",
@@ -45,8 +45,8 @@ export async function checkNoLeak(life: Life): Promise<void> {
   const { most } = referencedBytes(life);
   for (let round = 0; round < settlingRoundsMax; round++) {
     if (life.pool.status().liveBytes <= most) return;
-    await life.answer(life.pool.collect());
-    await life.answer(life.pool.checkpoint());
+    await life.must(life.pool.collect(), "collect");
+    await life.must(life.pool.checkpoint(), "checkpoint");
     await life.pause(settlingPauseMs);
   }
   throw new CheckFailed(

@@ -97,7 +97,7 @@ class CrashRun {
     try {
       await next.open();
       // Nobody was told that the pool exists; from now on it counts.
-      await next.answer(next.pool.close());
+      await next.must(next.pool.close(), "close");
       this.#machine.crash(next, "clean");
     } catch (error) {
       next.expectError(error, "open of a pool that was being made", ["DATA_DIRECTORY", "POOL_DAMAGED"]);
@@ -146,9 +146,10 @@ class CrashRun {
       return "killed";
     }
     try {
-      const { sequence } = life.pool.status();
       await life.answer(life.pool.close(), "close");
-      this.#machine.history.promiseDurable(Math.min(sequence, this.#machine.history.lastSequence));
+      // A pool whose log failed closes without making anything durable.
+      const { history } = this.#machine;
+      if (!life.pool.status().readOnly) history.promiseDurable(history.lastSequence);
     } catch (error) {
       life.expectError(error, "close", []);
     }
@@ -217,9 +218,9 @@ class CrashRun {
     for (const name of [...history.current.cursors.keys()]) await this.#reader.delete(life, name);
     await checkNoLeak(life);
     await checkSelf(life);
-    const { errors } = await life.answer(life.pool.scrub());
+    const { errors } = await life.must(life.pool.scrub(), "scrub");
     if (errors > 0) throw new CheckFailed("scrub", `${errors} errors on a sound disk`);
-    await life.answer(life.pool.close(), "close");
+    await life.must(life.pool.close(), "close");
     history.promiseDurable(history.lastSequence);
     this.#machine.crash(life, "lost");
     const last = await this.#recover();

@@ -194,20 +194,17 @@ class MatrixRun {
     const data = new DataRequests(life, access);
     const administration = new Administration(life, access, data);
     const volume = this.#machine.history.current.volumeNamed("v")!;
-    const turns = this.#sequence.map((operation, at) => async () => {
-      // Only one catalogue record may be on its way, also when the operations are sent together.
-      const catalogue = operation === "snapshot" || operation === "clone" || operation === "delete";
-      if (catalogue) await life.catalogueTurn.take();
-      await perform(operation, at, volume, data, administration);
-      if (catalogue) life.catalogueTurn.pass();
-    });
+    const turns = this.#sequence.map(
+      (operation, at) => () => perform(operation, at, volume, data, administration),
+    );
     if (this.#case.together) await Promise.all(turns.map((turn) => turn()));
     else for (const turn of turns) await turn();
     try {
       await access.closeAll();
       await administration.chore("checkpoint");
       await life.answer(life.pool.close(), "close");
-      this.#machine.history.promiseDurable(this.#machine.history.lastSequence);
+      const { history } = this.#machine;
+      if (!life.pool.status().readOnly) history.promiseDurable(history.lastSequence);
     } catch (error) {
       life.expectError(error, "close", []);
     }
