@@ -18,7 +18,7 @@ test("a volume with a client is neither deleted nor shrunk, but grown, and delet
   ]) {
     const { code, stderr } = await daemon.tryCli(...refused);
     assert.equal(code, 1, stderr);
-    assert.match(stderr, /^ropewalk: IN_USE: .*1 client connected/m);
+    assert.match(stderr, /^ropewalk: IN_USE: [^\n]*client/m);
   }
   await daemon.cli("volume", "resize", "vol0", "--size", "128MiB");
   assert.deepEqual(await client.read(0, 4096), new Uint8Array(4096).fill(7));

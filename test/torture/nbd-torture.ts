@@ -28,7 +28,7 @@ const OWN = { name: "own", sizeBytes: 64 * MIB };
 const QEMU = { name: "qemu", sizeBytes: 16 * MIB };
 const FIO = { name: "fio", sizeBytes: 128 * MIB };
 /** So small that the collector must work while the kills strike. */
-const POOL_SIZE = "1GiB";
+const POOL_SIZE = "2GiB";
 /** How often a start is cut short as well, and when. */
 const RECOVERY_KILL_CHANCE = 0.2;
 const RECOVERY_KILL_MS_MAX = 600;

@@ -58,14 +58,19 @@ export class SnapshotKeeper {
     }
     this.#unsure.delete(name);
     this.#kept.set(name, copy);
-    if (this.#kept.size <= KEPT_MAX || dying()) return;
+    while (this.#kept.size > KEPT_MAX && !dying()) await this.#deleteOldest(dying);
+  }
+
+  async #deleteOldest(dying: () => boolean): Promise<void> {
     const [oldest] = this.#kept.keys();
-    this.#deleting = oldest!;
+    this.#deleting = oldest;
     const deleted = await this.#daemon.tryCli("snapshot", "delete", `${this.#volume}@${oldest}`);
-    if (deleted.code === 0) {
-      this.#kept.delete(oldest!);
-      this.#deleting = undefined;
-    } else if (!dying()) this.problems.push(`deleting snapshot ${oldest}: ${deleted.stderr}`);
+    if (deleted.code !== 0) {
+      if (!dying()) this.problems.push(`deleting snapshot ${oldest}: ${deleted.stderr}`);
+      return;
+    }
+    this.#kept.delete(oldest!);
+    this.#deleting = undefined;
   }
 
   /** Compares all of them with what they must hold. */
