@@ -14,13 +14,15 @@ import type { Life, Machine } from "./machine.ts";
 import { chunkBytes, type MapModel } from "./map-model.ts";
 import { changedMap, type Operation } from "./pool-model.ts";
 import { pageBytes, requestBytes, stampZero, unitBytes, unitsPerPage } from "./unit-content.ts";
-import type { VolumeAccess } from "./volume-access.ts";
 
 /** What one reader has received so far. */
 interface Following {
   readonly volume: number;
   sequence: number;
+  /** The reader's copy of the volume, brought forward by what the cursor delivers. */
   copy: MapModel;
+  /** The copy where the cursor began: its frozen map is no older. */
+  readonly start: MapModel;
 }
 
 const delivered = new Set([
@@ -68,32 +70,27 @@ export class CursorReader {
     }
   }
 
-  async create(
-    life: Life,
-    access: VolumeAccess,
-    volume: number,
-    name: string,
-    logBytesMax: number,
-  ): Promise<void> {
+  async create(life: Life, volume: number, name: string, logBytesMax: number): Promise<void> {
     const { history } = this.#machine;
-    if (!(await access.takeAlone(volume))) return;
+    let copy: MapModel | undefined;
     const request = life.requests.begin({
       kind: "cursor-create",
       volume,
-      change: () => ({ kind: "cursor", volume, name }),
+      change: () => {
+        copy = history.current.volume(volume).map.freeze();
+        return { kind: "cursor", volume, name };
+      },
     });
     try {
       const volumeName = history.current.volume(volume).name;
-      const { sequence } = await life.answer(
-        life.pool.createCursor({ name, volume: volumeName, logBytesMax }),
-      );
+      const creation = life.pool.createCursor({ name, volume: volumeName, logBytesMax });
+      const { sequence } = await life.answer(creation, "create cursor");
       history.promiseDurable(request.lastSequence);
-      this.#following.set(name, { volume, sequence, copy: history.current.volume(volume).map.freeze() });
+      this.#following.set(name, { volume, sequence, copy: copy!.freeze(), start: copy! });
     } catch (error) {
       life.expectError(error, `create cursor ${name}`, ["NO_SPACE"]);
     } finally {
       life.requests.end(request);
-      access.giveBack(volume);
     }
   }
 
@@ -117,7 +114,7 @@ export class CursorReader {
   }
 
   /** Reads some records, compares them, and at times acknowledges. */
-  async read(life: Life, access: VolumeAccess, name: string): Promise<void> {
+  async read(life: Life, name: string): Promise<void> {
     const following = this.#following.get(name);
     if (following === undefined) return;
     const { random, history } = this.#machine;
@@ -155,7 +152,7 @@ export class CursorReader {
       if (random.chance(0.5)) await this.#acknowledge(life, name, following);
     } catch (error) {
       const code = life.expectError(error, `read cursor ${name}`, errorsOfCursor);
-      if (code === "PIN_DROPPED" || code === "BASE_LOST") await this.#restart(life, access, name, following);
+      if (code === "PIN_DROPPED" || code === "BASE_LOST") await this.#restart(life, name, following);
       else if (code === "CURSOR_NOT_FOUND")
         check(!history.current.cursors.has(name), "cursor", () => `cursor ${name} is not found`);
     }
@@ -190,28 +187,31 @@ export class CursorReader {
     await life.answer(life.pool.acknowledgeCursor(name, following.sequence), "acknowledge");
   }
 
-  async #restart(life: Life, access: VolumeAccess, name: string, following: Following): Promise<void> {
-    const { history } = this.#machine;
-    if (!(await access.takeAlone(following.volume))) return;
+  /** A new start behind a dropped log: the difference must name every page that changed since the reader's copy. */
+  async #restart(life: Life, name: string, following: Following): Promise<void> {
+    let now: MapModel | undefined;
+    const stop = life.onAppend(({ operation, volume }) => {
+      if (operation === "cursor-restart" && volume === following.volume)
+        now = this.#machine.history.current.volume(volume).map.freeze();
+    });
     try {
       const { from, to, sequence } = await life.answer(life.pool.restartCursor(name), "restart cursor");
-      const now = history.current.volume(following.volume).map;
       if (from !== undefined) {
         const named = await differingPages(life, from, to);
-        for (const offset of new Set([...following.copy.chunkOffsets(), ...now.chunkOffsets()]))
-          for (let page = offset / pageBytes; page < offset / pageBytes + 16; page++)
-            if (!named.has(page) && differs(following.copy, now, page))
+        const chunks = [following.copy, following.start, now!].flatMap((map) => map.chunkOffsets());
+        for (const offset of new Set(chunks))
+          for (let page = offset / pageBytes; page < (offset + chunkBytes) / pageBytes; page++)
+            if (!named.has(page) && misses(following, now!, page))
               throw new CheckFailed(
                 "cursor-difference",
                 `page ${page} changed, but the difference of ${name} lacks it`,
               );
       }
-      following.copy = now.freeze();
-      following.sequence = sequence;
+      this.#following.set(name, { volume: following.volume, sequence, copy: now!.freeze(), start: now! });
     } catch (error) {
       life.expectError(error, `restart cursor ${name}`, ["NO_SPACE", "CURSOR_NOT_FOUND"]);
     } finally {
-      access.giveBack(following.volume);
+      stop();
     }
   }
 
@@ -266,6 +266,14 @@ async function differingPages(life: Life, from: number, to: number): Promise<Set
     const last = Math.min(value.offsetBytes + value.lengthBytes, value.offsetBytes + (1 << 30));
     for (let at = value.offsetBytes; at < last; at += pageBytes) pages.add(Math.floor(at / pageBytes));
   }
+}
+
+/**
+ * Whether a reader is left with the wrong page. What it applied since the cursor's frozen map it has to copy again
+ * in any case: that may have been undone since, and then the difference rightly does not name it.
+ */
+function misses({ copy, start }: Following, now: MapModel, page: number): boolean {
+  return differs(copy, now, page) && !differs(start, copy, page);
 }
 
 function differs(before: MapModel, after: MapModel, page: number): boolean {

@@ -119,7 +119,7 @@ export class Workload {
 
   async #cursorReader(): Promise<void> {
     while (this.#clientsLeft > 0) {
-      for (const name of this.#reader.names) await this.#reader.read(this.#life, this.access, name);
+      for (const name of this.#reader.names) await this.#reader.read(this.#life, name);
       await this.#life.pause(this.#random.between(1, 100));
     }
   }
@@ -245,7 +245,6 @@ export class Workload {
         if (this.#reader.names.length >= cursorsMax) return;
         return this.#reader.create(
           this.#life,
-          this.access,
           volume.id,
           `c${random.between(1, 1e6)}`,
           random.pick([1, 4, 16]) * mebibyte,
