@@ -6,6 +6,7 @@
  * Always holds: the daemon binds its addresses and looks at its data directory before it makes anything; it
  * stops its front ends before its pool. A command that only asks loads nothing of the daemon.
  */
+import { resolve } from "node:path";
 import { RopewalkError } from "./base/errors.ts";
 import { formatSize } from "./base/size-text.ts";
 import { runCommandLine, type ServeOptions } from "./cli/mod.ts";
@@ -145,6 +146,7 @@ class Daemon {
 
   /** Accepts no more, finishes what is in work, flushes, checkpoints. Works on a start that failed, too. */
   async stop(): Promise<void> {
+    this.#opened.reject(new RopewalkError("SHUTTING_DOWN", "The daemon stops before it served anything."));
     await Promise.all([
       ...this.#listeners.map((listener) => listener.close()),
       this.#nbd?.close({ graceMs: CLIENT_GRACE_MS }),
@@ -161,8 +163,7 @@ class Daemon {
     const { pool } = this.#control!.status.now();
     const volume = this.#control!.volumes.list()[0]?.name;
     const command = process.argv[1]?.endsWith("/src/main.ts") ? "bin/ropewalk" : "ropewalk";
-    const data =
-      path === new URL("ropewalk-data", `file://${process.cwd()}/`).pathname ? "" : ` --data ${path}`;
+    const data = path === resolve("ropewalk-data") ? "" : ` --data ${path}`;
     const next =
       volume === undefined ? `volume create disk --size 10GiB${data}` : `volume show ${volume}${data}`;
     return [

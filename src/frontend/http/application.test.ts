@@ -4,7 +4,9 @@ import { connect } from "node:net";
 import { test } from "node:test";
 import fc from "fast-check";
 import { serveControl } from "../../../test/support/served-control.ts";
-import { ERROR_CATALOGUE, type ErrorCode } from "../../base/errors.ts";
+import { ERROR_CATALOGUE, type ErrorCode, RopewalkError } from "../../base/errors.ts";
+import { hostClock } from "../../host/mod.ts";
+import { BearerKey, HTTP_LIMITS_DEFAULT, HttpServer } from "./mod.ts";
 
 test("every path but /healthz and /metrics wants the key, also ones that do not exist", async () => {
   await using daemon = await serveControl();
@@ -167,6 +169,31 @@ test("the OpenAPI document is served to who has the key", async () => {
   const { openapi, paths } = json as { openapi: string; paths: Record<string, unknown> };
   assert.equal(openapi, "3.1.0");
   assert.ok(paths["/api/v1/volumes/{volume}/clone"]);
+});
+
+test("requests that come before the pool is open wait for it, and are refused when it does not open", async () => {
+  const opening = Promise.withResolvers<never>();
+  opening.promise.catch(() => {});
+  const server = new HttpServer({
+    control: opening.promise,
+    key: new BearerKey("a key that nobody needs"),
+    version: "1",
+    log: { debug() {}, info() {}, error() {} },
+    connections: () => ({}),
+    limits: HTTP_LIMITS_DEFAULT,
+    clock: hostClock,
+  });
+  const [address] = await server.listen({ host: "127.0.0.1", port: 0 });
+  const waiting = fetch(`http://${address}/healthz`);
+  const first = await Promise.race([
+    waiting,
+    new Promise((resolve) => setTimeout(resolve, 100, "still waiting")),
+  ]);
+  assert.equal(first, "still waiting");
+  opening.reject(new RopewalkError("SHUTTING_DOWN", "The pool did not open."));
+  const answer = await waiting;
+  assert.deepEqual([answer.status, ((await answer.json()) as { code: string }).code], [503, "SHUTTING_DOWN"]);
+  await server.close(0);
 });
 
 /** Sends raw text and returns all that comes back until the server closes. */

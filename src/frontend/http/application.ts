@@ -55,7 +55,7 @@ export const HTTP_LIMITS_DEFAULT: HttpLimits = {
 };
 
 export interface ApplicationOptions {
-  /** Resolves when the pool is open; until then requests wait. */
+  /** Resolves when the pool is open; until then requests wait. A rejection refuses them. */
   readonly control: Promise<Control>;
   readonly key: BearerKey | Promise<BearerKey>;
   readonly version: string;
@@ -125,8 +125,8 @@ function addGate(app: Application, { control, key }: ApplicationOptions): void {
     return Promise.resolve();
   });
   app.addHook("onRequest", async (request) => {
-    if (request.routeOptions.config.needsNoKey !== true) (await key).check(request.headers.authorization);
     await control;
+    if (request.routeOptions.config.needsNoKey !== true) (await key).check(request.headers.authorization);
     if (isClosing) throw new RopewalkError("SHUTTING_DOWN", "The daemon is stopping.");
   });
 }

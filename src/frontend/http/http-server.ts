@@ -3,8 +3,8 @@
  * Always holds: it listens before the pool is open, so that a taken address is known before anything is made;
  * requests that come meanwhile wait. Errors: ADDRESS_IN_USE.
  */
-import type { AddressInfo } from "node:net";
 import { RopewalkError } from "../../base/errors.ts";
+import { formatAddress } from "../../control/mod.ts";
 import { type Clock, nextTurn } from "../../ports/mod.ts";
 import type { Application } from "./api.ts";
 import { type ApplicationOptions, makeApplication } from "./application.ts";
@@ -36,9 +36,13 @@ export class HttpServer {
       await this.#app.listen({ host, port, backlog: 511 });
     } catch (cause) {
       await this.#app.close();
-      throw addressError(`${host}:${port}`, cause);
+      throw addressError(formatAddress({ host, port }), cause);
     }
-    return this.#app.addresses().map(formatAddress);
+    return this.#app
+      .addresses()
+      .map((bound) =>
+        typeof bound === "string" ? bound : formatAddress({ host: bound.address, port: bound.port }),
+      );
   }
 
   /** Stops accepting, lets requests under way finish for at most `graceMs`, then cuts them. */
@@ -47,12 +51,6 @@ export class HttpServer {
     await this.#app.close();
     timer.cancel();
   }
-}
-
-function formatAddress(bound: AddressInfo | string): string {
-  if (typeof bound === "string") return bound;
-  const { address, family, port } = bound;
-  return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 function addressError(address: string, cause: unknown): unknown {
