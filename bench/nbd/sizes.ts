@@ -12,6 +12,8 @@ export interface Sizes {
   readonly snapshotVolumeBytes: number;
   /** Volume that is overwritten while the collector runs. */
   readonly steadyVolumeBytes: number;
+  /** What its pool may use, in multiples of the live data; a quick run's volume is too small for a tight one. */
+  readonly pressures: readonly number[];
   /** Overwrites of that volume before anything is measured, in multiples of its size. */
   readonly ageing: number;
   readonly runtimeMs: number;
@@ -24,8 +26,9 @@ export function sizes({ quick }: SuiteContext): Sizes {
     ? {
         volumeBytes: 256 * MIB,
         snapshotVolumeBytes: 256 * MIB,
-        steadyVolumeBytes: 512 * MIB,
-        ageing: 1,
+        steadyVolumeBytes: GIB,
+        pressures: [2],
+        ageing: 0.5,
         runtimeMs: 300,
         rampMs: 0,
         snapshots: 5,
@@ -34,6 +37,7 @@ export function sizes({ quick }: SuiteContext): Sizes {
         volumeBytes: 2 * GIB,
         snapshotVolumeBytes: 16 * GIB,
         steadyVolumeBytes: 4 * GIB,
+        pressures: [2, 1.3],
         ageing: 2,
         runtimeMs: 4000,
         rampMs: 500,

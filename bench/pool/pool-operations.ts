@@ -74,7 +74,8 @@ export class PoolOperations {
       durationMs = Number.POSITIVE_INFINITY,
     } = options;
     const device = this.#opened.openVolume(options.volume);
-    const prng = new Prng(options.seed);
+    // Apart, so that loads of one seed go to the same places whether they read or write.
+    const [places, prng] = [new Prng(options.seed), new Prng(options.seed + 1)];
     const chance = this.#chanceBytes();
     const blocks = Math.floor(device.sizeBytes / blockBytes);
     const isRandom = load.startsWith("rand");
@@ -85,7 +86,7 @@ export class PoolOperations {
     while (operations * blockBytes < bytesMax && performance.now() - startedMs < durationMs) {
       const waits: Promise<void>[] = [];
       for (const target of targets) {
-        const index = isRandom ? Math.floor(prng.fraction() * blocks) : operations % blocks;
+        const index = isRandom ? Math.floor(places.fraction() * blocks) : operations % blocks;
         operations++;
         const completion = isRead
           ? device.read(index * blockBytes, target)
