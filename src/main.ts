@@ -166,10 +166,11 @@ class Daemon {
     const data = path === resolve("ropewalk-data") ? "" : ` --data ${path}`;
     const next =
       volume === undefined ? `volume create disk --size 10GiB${data}` : `volume show ${volume}${data}`;
+    const scheme = this.#settings.nbd.tls?.isRequired ? "nbds" : "nbd";
     return [
       `Ropewalk ${this.#version} serves ${path}`,
       `  pool   ${formatSize(pool.usedBytes)} of ${formatSize(pool.sizeBytes)} used, ${pool.volumes} volume${pool.volumes === 1 ? "" : "s"}`,
-      ...this.#nbdAddresses.map((address) => `  NBD    nbd://${address}/${volume ?? "VOLUME"}`),
+      ...this.#nbdAddresses.map((address) => `  NBD    ${scheme}://${address}/${volume ?? "VOLUME"}`),
       `  NBD    nbd+unix:///${volume ?? "VOLUME"}?socket=${nbdSocket}`,
       `  HTTP   ${this.#url}/api/v1`,
       `  key    ${this.#settings.adminKeyFile ?? adminKeyFile}`,

@@ -280,6 +280,28 @@ test(
   },
 );
 
+test(
+  "with a certificate NBD wants TLS of everybody but the Unix socket, when an address is not loopback",
+  needs("openssl", "nbdinfo"),
+  async () => {
+    using folder = new TemporaryFolder();
+    await makeCertificates(folder.path);
+    const config = folder.file("ropewalk.yaml");
+    const [certificate, key] = [folder.file("server-cert.pem"), folder.file("server-key.pem")];
+    writeFileSync(config, `nbd: {tls: {certificate: ${certificate}, key: ${key}}}\n`);
+    const flags = ["--config", config, "--nbd", "0.0.0.0:0", "--first-volume", "disk:1MiB"];
+    await using daemon = await Daemon.start({ poolSize: POOL_SIZE, flags });
+    const size = (uri: string) => tryProgram("nbdinfo", ["--size", uri]);
+    const plain = await size(daemon.tcpUri("disk"));
+    assert.notEqual(plain.code, 0);
+    assert.match(plain.stderr, /TLS/);
+    const secured = `nbds://127.0.0.1:${daemon.nbdPort}/disk?tls-certificates=${folder.path}`;
+    for (const uri of [secured, daemon.uri("disk")])
+      assert.equal((await size(uri)).stdout.trim(), "1048576", uri);
+    assert.match(daemon.output, / nbds:\/\/0\.0\.0\.0:/);
+  },
+);
+
 test("a second signal ends it at once with 1, and the next start finds everything acknowledged", async () => {
   const daemon = await Daemon.start({ poolSize: POOL_SIZE });
   await using _ = daemon;
