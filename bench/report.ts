@@ -75,8 +75,8 @@ function cells(row: Row): string[] {
 
 function goalText(row: Row): string {
   if (row.goal === null) return "";
-  const reached = row.ratio !== null && row.ratio >= row.goal;
-  return `${row.goal} ${reached ? "yes" : "NO"}`;
+  if (row.ratio === null) return `${row.goal} ?`;
+  return `${row.goal} ${row.ratio >= row.goal ? "yes" : "NO"}`;
 }
 
 function number(value: number | null): string {

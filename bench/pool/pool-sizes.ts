@@ -14,6 +14,8 @@ export interface PoolSizes {
   readonly engineVolumeBytes: number;
   readonly engineMs: number;
   readonly snapshots: number;
+  /** The data is overwritten, and then read, for so long before the memory is looked at. */
+  readonly serveMs: number;
 }
 
 export function poolSizes({ quick }: SuiteContext): PoolSizes {
@@ -26,6 +28,7 @@ export function poolSizes({ quick }: SuiteContext): PoolSizes {
         engineVolumeBytes: 512 * MIB,
         engineMs: 1000,
         snapshots: 5,
+        serveMs: 1000,
       }
     : {
         dataBytes: [GIB, 4 * GIB, 16 * GIB],
@@ -35,6 +38,7 @@ export function poolSizes({ quick }: SuiteContext): PoolSizes {
         engineVolumeBytes: 4 * GIB,
         engineMs: 5000,
         snapshots: 20,
+        serveMs: 10_000,
       };
 }
 

@@ -15,9 +15,7 @@ const DIFFERENCE_SHARE_MAX = 0.01;
 /** Written between the two snapshots that are compared. */
 const CHANGED_BYTES = 16 * MIB;
 const VOLUME = "thin";
-/** Served for so long, overwriting and reading what is there, before the memory is read. */
-const SERVE_MS = 10_000;
-/** Room for that, so that no collector is measured here. */
+/** Room for overwriting while it is served, so that no collector is measured here. */
 const SPARE_BYTES = 16 * 1024 * MIB;
 /** Loads of this seed go to the places where the data is. */
 const DATA_SEED = 1;
@@ -65,7 +63,7 @@ async function measure(context: SuiteContext): Promise<Row[]> {
 
 async function measureAt(context: SuiteContext, dataBytes: number): Promise<Figures> {
   const { rounds, say } = context;
-  const { thinBytes, snapshots } = poolSizes(context);
+  const { thinBytes, snapshots, serveMs } = poolSizes(context);
   const folder = context.folderFor(`thin-${dataBytes}`);
   const figures = Object.fromEntries(Object.keys(FIGURES).map((key) => [key, []])) as unknown as Figures;
   const write = { volume: VOLUME, load: "randwrite", blockBytes: 4096 } as const;
@@ -86,7 +84,7 @@ async function measureAt(context: SuiteContext, dataBytes: number): Promise<Figu
     say(`  opening ${figures.reopen.map((ms) => ms.toFixed(0)).join(", ")} ms`);
 
     for (const load of ["randwrite", "randread"] as const) {
-      await child.call("load", { ...write, load, durationMs: SERVE_MS, seed: DATA_SEED });
+      await child.call("load", { ...write, load, durationMs: serveMs, seed: DATA_SEED });
       pushMemory(figures, await child.call("memory"));
     }
     for (let number = 0; number < snapshots; number++) {
