@@ -127,8 +127,12 @@ export class Pool {
       engine.segments.incarnation = recovered.incarnation + 1;
       const pool = new Pool(engine);
       for (const segment of recovered.unknown) {
-        segment.freedAt = superblock.checkpoint;
-        pool.#checkpointer.freed.push(segment);
+        // Made behind the newest slot and not in the chain: no slot can know it. The others may be the older slot's.
+        if (segment.number >= superblock.nextSegment) await engine.segments.discard(segment);
+        else {
+          segment.freedAt = superblock.checkpoint;
+          pool.#checkpointer.freed.push(segment);
+        }
       }
       pool.#checkpointer.restored(superblock.checkpoint, superblock.cutSegment, recovered.slot, recovered.previous);
       await engine.log.start(recovered.lastSequence, recovered.incarnation + 1);
@@ -146,12 +150,18 @@ export class Pool {
   /** What an open owes the last run: pins that were not to outlive it end, the background goes on. */
   async #settle(): Promise<void> {
     const { catalogue, segments } = this.#engine;
+    // Files whose removal a power cut undid may be more than the pool's size allows.
+    await segments.trimSpares();
     await segments.fillReserve();
     for (const object of [...catalogue.objects.values()]) {
       if (object.kind !== "pin" || object.persistent) continue;
       await this.#catalogueWriter.append(() => ({ operation: { op: "unpin", id: object.id }, volume: 0 }));
     }
     await this.#engine.log.flush();
+    if (segments.files > segments.filesMax || segments.spares < this.#engine.settings.reserveSegments) {
+      await this.#checkpointer.runFresh();
+      await this.#checkpointer.runFresh();
+    }
     this.#reclaimer.start();
     this.#scrub.start();
   }

@@ -159,9 +159,10 @@ export class Cursors {
     return reading;
   }
 
-  async #readDurable(cursor: CursorObject, after: number, bytesMax: number): Promise<CursorRecord[]> {
+  async #readDurable(cursor: CursorObject, from: number, bytesMax: number): Promise<CursorRecord[]> {
     const { log, world } = this.#engine;
-    if (after < cursor.sequence) throw new RopewalkError("INVALID_ARGUMENT", `sequence ${after} was acknowledged already`);
+    // What lies before was acknowledged, or held nothing of this volume.
+    const after = Math.max(from, cursor.sequence);
     const reading = this.#reading(cursor);
     let at = reading.at;
     if (at.sequence > after) {

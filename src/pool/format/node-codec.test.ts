@@ -102,9 +102,9 @@ test("a stored leaf comes back with every entry, and is stored again as the same
   const words = encode(exampleLeaf());
   const leaf = decodeNode(words, LEAF_ID, 0, slab) as Leaf;
   const entries: [number, number, number, number][] = [];
-  leaf.forEach((...entry) => entries.push(entry));
+  leaf.forEach((...entry) => void entries.push(entry));
   const expected: typeof entries = [];
-  exampleLeaf().forEach((...entry) => expected.push(entry));
+  exampleLeaf().forEach((...entry) => void expected.push(entry));
   assert.deepEqual(entries, expected);
   assert.deepEqual([leaf.foreign, leaf.foreignUses], [[FOREIGN_ID], [2]]);
   assert.deepEqual(encode(leaf), words);

@@ -116,7 +116,7 @@ export class Log {
     this.#claimed = sequence;
     this.#lastSubstantial = sequence;
     this.incarnation = incarnation;
-    const segment = await this.#segments.take(SegmentKind.log, "upkeep");
+    const segment = await this.#segments.take(SegmentKind.log, "checkpoint");
     segment.owners = new Owners();
     this.#segments.begin(segment, { firstSequence: sequence + 1, begins: true, durable: sequence });
     await segment.file!.sync();
@@ -304,6 +304,7 @@ export class Log {
 
   /** Resolves when everything appended so far is written; undefined when it is. */
   whenWritten(): Promise<void> | undefined {
+    if (this.failed !== undefined) throw this.failed;
     if (this.position === this.written) return undefined;
     if (this.#world.plants?.has("early-ack")) return undefined;
     this.#batch ??= new Deferred();
@@ -390,7 +391,10 @@ export class Log {
     done.then(
       () => {
         this.#syncing = undefined;
-        if (this.failed !== undefined) return;
+        if (this.failed !== undefined) {
+          group.reject(this.failed);
+          return;
+        }
         this.durable = target;
         group.resolve();
         this.onDurable?.();
