@@ -41,18 +41,21 @@ test("a full pool refuses writes with ENOSPC, and goes on reading, trimming, del
   assert.equal(errors, 0);
 });
 
-test("a full pool is opened again after an orderly stop and after SIGKILL, with everything in it", async () => {
+test("a full pool is opened again after collecting, an orderly stop and SIGKILL, with everything in it", async () => {
   await using daemon = await Daemon.start({ poolSize: "1GiB" });
   await daemon.cli("volume", "create", "vol0", "--size", "4GiB");
   const piece = (number: number) => Buffer.alloc(MIB, 1 + (number % 255));
   let client = await NbdBlockClient.open(daemon.nbdSocket, "vol0");
   const written = await fillUp(client, piece);
+  await client.trim(0, 50 * MIB);
   await client.close();
+  // Whatever it can do there, it must not take the last room that opening needs.
+  await daemon.tryCli("gc");
   for (const end of [() => daemon.stop(), () => daemon.kill()]) {
     await end();
     await daemon.start();
     client = await NbdBlockClient.open(daemon.nbdSocket, "vol0");
-    for (let number = 0; number < written; number += 50) {
+    for (let number = 50; number < written; number += 50) {
       assert.deepEqual(await client.read(number * MIB, MIB), new Uint8Array(piece(number)));
     }
     await client.close();
