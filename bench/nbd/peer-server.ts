@@ -80,11 +80,11 @@ export function nbdkitFile({ folder, sizeBytes }: PeerPlace): PeerServer {
   });
 }
 
-/** nbdkit answering with zeros from one thread: what the client itself can reach at most. */
+/** nbdkit answering zeros and keeping nothing, on one thread: what client and protocol cost without a store. */
 export function nbdkitNull({ folder, sizeBytes }: PeerPlace): PeerServer {
   const socket = join(folder, "null.sock");
   return new PeerServer({
-    name: "nbdkit null (fio's own limit)",
+    name: "nbdkit null, one thread",
     program: "nbdkit",
     parameters: ["--foreground", "--threads", "1", "--unix", socket, "null", String(sizeBytes)],
     socket,

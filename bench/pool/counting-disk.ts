@@ -59,6 +59,10 @@ class CountingFile implements DiskFile {
     return this.#file.sizeBytes;
   }
 
+  writeAside(position: number, parts: readonly Uint8Array[]): Promise<void> {
+    return this.#file.writeAside(position, parts);
+  }
+
   write(position: number, parts: readonly Uint8Array[]): void {
     this.#file.write(position, parts);
   }
