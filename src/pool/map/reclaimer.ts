@@ -7,11 +7,13 @@ import { assert } from "../../base/assert.ts";
 import { RopewalkError } from "../../base/errors.ts";
 import type { Engine } from "../engine.ts";
 import { FANOUT, LEAF_PAGES, NODE_INDEX_FIRST } from "../format/layout.ts";
-import { EntryKind, KIND_SHIFT, type Leaf, VALUE_MASK } from "./leaf.ts";
 import type { InnerNode } from "./inner-node.ts";
+import { EntryKind, KIND_SHIFT, type Leaf, VALUE_MASK } from "./leaf.ts";
 import type { Node } from "./node-cache.ts";
 
 const SLICE_MS = 1;
+/** Rest after the disk failed a read. */
+const RETRY_MS = 1000;
 
 export class Reclaimer {
   readonly #engine: Engine;
@@ -25,7 +27,8 @@ export class Reclaimer {
   }
 
   #plan(): void {
-    if (this.#planned || this.#running !== undefined || this.#closed) return;
+    if (this.#planned || this.#running !== undefined || this.#closed || this.#engine.log.failed !== undefined)
+      return;
     this.#planned = true;
     this.#engine.world.clock.soon(() => {
       this.#planned = false;
@@ -44,10 +47,17 @@ export class Reclaimer {
 
   /** Resolves when the queue is empty, or the pool closes. A node that cannot be read stays in the queue's place: an error. */
   drain(): Promise<void> {
-    this.#running ??= this.#drain().finally(() => {
-      this.#running = undefined;
-      if (this.#engine.reclaim.length > 0) this.#plan();
-    });
+    this.#running ??= this.#drain().then(
+      () => {
+        this.#running = undefined;
+        if (this.#engine.reclaim.length > 0) this.#plan();
+      },
+      (error) => {
+        this.#running = undefined;
+        this.#engine.world.clock.after(RETRY_MS, () => this.start());
+        throw error;
+      },
+    );
     return this.#running;
   }
 
@@ -55,13 +65,20 @@ export class Reclaimer {
     const { reclaim, world, cache, settings, log } = this.#engine;
     let sliceEnd = world.clock.nowMs() + SLICE_MS;
     while (reclaim.length > 0 && !this.#closed && log.failed === undefined) {
-      const missing = this.#step();
-      if (missing !== 0) {
-        try {
+      const drop = reclaim.nextDrop();
+      const id = drop ?? reclaim.nextShrink()!;
+      try {
+        const missing = drop === undefined ? this.#shrink(id) : this.#drop(id);
+        if (missing !== 0) {
           await cache.fetch(missing);
-        } catch (error) {
-          if (!(error instanceof RopewalkError) || error.code === "IO_ERROR") throw error;
-          if (error.code !== "CANCELLED") this.#giveUp(missing);
+          continue;
+        }
+      } catch (error) {
+        if (!(error instanceof RopewalkError) || error.code === "IO_ERROR") throw error;
+        // A damaged node cannot tell what it referred to: it is left as it is, and scrub names it.
+        if (error.code !== "CANCELLED") {
+          if (drop === undefined) reclaim.forget(id);
+          else reclaim.dropped(id);
         }
         continue;
       }
@@ -74,27 +91,12 @@ export class Reclaimer {
     }
   }
 
-  /** A damaged node cannot tell what it referred to: it is left as it is, and scrub names it. */
-  #giveUp(id: number): void {
-    const { reclaim } = this.#engine;
-    if (reclaim.nextDrop() === id) reclaim.dropped(id);
-    const shrink = reclaim.nextShrink();
-    if (shrink !== undefined) reclaim.forget(shrink);
-  }
-
-  /** One piece of work; returns 0, or the node that must be fetched for it. */
-  #step(): number {
-    const { reclaim } = this.#engine;
-    const drop = reclaim.nextDrop();
-    if (drop !== undefined) return this.#drop(drop);
-    return this.#shrink(reclaim.nextShrink()!);
-  }
-
   #find(id: number): Node | undefined {
     const { cache } = this.#engine;
     return cache.get(id) ?? cache.fetchNow(id);
   }
 
+  /** Returns 0, or the node that must be fetched for it. */
   #drop(id: number): number {
     const { nodes, reclaim, cache, store } = this.#engine;
     assert(nodes.has(id) && nodes.count(id) === 0, "only what nothing refers to is dropped");
