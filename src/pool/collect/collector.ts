@@ -30,8 +30,10 @@ export class Collector {
   #target: Segment | undefined;
   #position = 0;
   readonly #unsynced = new Set<Segment>();
-  /** Segments with a block that cannot be moved. */
+  /** Segments with a block that does not match its checksum, which cannot be moved. */
   readonly #stuck = new Set<number>();
+  /** Segments that kept a block in this collection, because its leaf was not at hand or changed. */
+  readonly #left = new Set<number>();
   #running: Promise<unknown> | undefined;
   #planned = false;
   #closed = false;
@@ -58,7 +60,9 @@ export class Collector {
     const { segments } = this.#engine;
     const live = Math.max(1, segments.liveBlocks) * PAGE_BYTES;
     let used = 0;
-    for (const segment of segments.all.values()) if (segment.row >= 0) used += 1;
+    // What is empty goes with the next checkpoints, or stays for a cursor's sake: collecting more gains nothing there.
+    for (const segment of segments.all.values())
+      if (segment.row >= 0 && !(segment.sealed && segments.live(segment) === 0)) used += 1;
     return (used * segments.segmentBytes) / live;
   }
 
@@ -93,10 +97,17 @@ export class Collector {
 
   async #collect(ratio: number, segmentsMax: number, shareMax: number): Promise<number> {
     let freed = 0;
+    this.#left.clear();
     while (freed < segmentsMax && !this.#closed && this.ratio > ratio) {
       const victim = this.#victim(shareMax);
       if (victim === undefined) break;
-      await this.#empty(victim);
+      try {
+        await this.#empty(victim);
+      } catch (error) {
+        // No room to move anything to: what was emptied so far may give some.
+        if (error instanceof RopewalkError && error.code === "NO_SPACE") break;
+        throw error;
+      }
       freed += 1;
       this.#engine.counters.segmentsCollected += 1;
     }
@@ -112,12 +123,16 @@ export class Collector {
     let best: Segment | undefined;
     let bestScore = 0;
     for (const segment of segments.all.values()) {
-      if (segment.row < 0 || !segment.sealed || segment === this.#target || this.#stuck.has(segment.number)) continue;
+      if (segment.row < 0 || !segment.sealed || segment === this.#target) continue;
+      if (this.#stuck.has(segment.number) || this.#left.has(segment.number)) continue;
       if (segment.kind === SegmentKind.log && (segment.number >= tail || segment.number >= pinned)) continue;
       const live = segments.live(segment);
       const share = live / capacity;
       if (live === 0 || share > shareMax) continue;
-      const score = ((1 - share) * (1 + Math.sqrt(Math.max(0, this.#checkpointer.checkpoint - segments.ageOf(segment))))) / (1 + share);
+      const score =
+        ((1 - share) *
+          (1 + Math.sqrt(Math.max(0, this.#checkpointer.checkpoint - segments.ageOf(segment))))) /
+        (1 + share);
       if (score > bestScore) {
         best = segment;
         bestScore = score;
@@ -136,6 +151,14 @@ export class Collector {
     const batch: { leaf: number; slot: number; offset: number; sum: number }[] = [];
     let sliceEnd = world.clock.nowMs() + SLICE_MS;
     for (let index = 0; index < owners.length && !this.#closed && segments.live(victim) > 0; index += 1) {
+      // Entries of dead blocks cost time as well, so every entry may end the slice.
+      if (world.clock.nowMs() > sliceEnd) {
+        this.#engine.planEviction();
+        await nextTurn(world.clock);
+        sliceEnd = world.clock.nowMs() + SLICE_MS;
+        if (cache.dirtyBytes > settings.checkpointNodeBytes * 0.75) await this.#engine.awaitCheckpoint();
+        if (log.failed !== undefined) throw log.failed;
+      }
       const id = owners.leaf(index);
       const slot = owners.slot(index);
       const offset = owners.offset(index);
@@ -154,18 +177,11 @@ export class Collector {
       }
       batch.push({ leaf: id, slot, offset, sum });
       if (batch.length === BATCH_BLOCKS) await this.#move(victim, batch);
-      if (world.clock.nowMs() > sliceEnd) {
-        this.#engine.planEviction();
-        await nextTurn(world.clock);
-        sliceEnd = world.clock.nowMs() + SLICE_MS;
-        if (cache.dirtyBytes > settings.checkpointNodeBytes * 0.75) await this.#engine.awaitCheckpoint();
-        if (log.failed !== undefined) throw log.failed;
-      }
     }
     await this.#move(victim, batch);
     if (!this.#closed && victim.row >= 0 && segments.live(victim) > 0 && !this.#stuck.has(victim.number)) {
-      // Something was evicted or changed between; the next pass takes what is left, or scrub names it.
-      this.#stuck.add(victim.number);
+      // Something was evicted or changed between; the next collection takes what is left, or scrub names it.
+      this.#left.add(victim.number);
     }
   }
 
@@ -179,11 +195,15 @@ export class Collector {
   }
 
   /** Writes the gathered blocks and points their leaves at them, in one turn. */
-  async #move(victim: Segment, batch: { leaf: number; slot: number; offset: number; sum: number }[]): Promise<void> {
+  async #move(
+    victim: Segment,
+    batch: { leaf: number; slot: number; offset: number; sum: number }[],
+  ): Promise<void> {
     const { segments, nodes, cache, world, counters } = this.#engine;
     if (batch.length === 0) return;
     const bytes = batch.length * PAGE_BYTES;
-    if (this.#target === undefined || this.#position + bytes > segments.segmentBytes - SEGMENT_FOOTER_BYTES) await this.#nextTarget();
+    if (this.#target === undefined || this.#position + bytes > segments.segmentBytes - SEGMENT_FOOTER_BYTES)
+      await this.#nextTarget();
     const target = this.#target!;
     target.file!.write(this.#position, [this.#buffer.subarray(0, bytes)]);
     this.#unsynced.add(target);
@@ -193,7 +213,11 @@ export class Collector {
       if (!nodes.has(id)) return;
       const leaf = (cache.get(id) ?? cache.fetchNow(id)) as Leaf | undefined;
       if (leaf === undefined) return;
-      if (!names(leaf, slot, victim.number, offset) && !(world.plants?.has("move-without-compare") && leaf.find(slot) >= 0)) return;
+      if (
+        !names(leaf, slot, victim.number, offset) &&
+        !(world.plants?.has("move-without-compare") && leaf.find(slot) >= 0)
+      )
+        return;
       const to = this.#position + index * PAGE_BYTES;
       cache.touch(leaf);
       const old = leaf.words[leaf.find(slot)]!;
@@ -210,7 +234,15 @@ export class Collector {
   }
 
   async #nextTarget(): Promise<void> {
-    const { segments } = this.#engine;
+    const { segments, settings } = this.#engine;
+    // In a full pool the collector has one segment of the reserve; the others are for trims, deletions and opens.
+    const keep = Math.max(Math.ceil(settings.reserveSegments / 2), settings.reserveSegments - 1);
+    if (segments.spares <= keep) await segments.fillReserve();
+    if (segments.spares <= keep)
+      throw new RopewalkError(
+        "NO_SPACE",
+        "the pool is too full to move blocks; delete something or grow the pool",
+      );
     const next = await segments.take(SegmentKind.collector, "upkeep");
     this.sealTarget();
     segments.begin(next);

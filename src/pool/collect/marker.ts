@@ -9,8 +9,8 @@ import { RopewalkError } from "../../base/errors.ts";
 import { nextTurn } from "../../ports/mod.ts";
 import type { Engine } from "../engine.ts";
 import { FANOUT, LEAF_PAGES, NODE_INDEX_FIRST } from "../format/layout.ts";
-import { EntryKind, KIND_SHIFT, type Leaf, VALUE_MASK } from "../map/leaf.ts";
 import type { InnerNode } from "../map/inner-node.ts";
+import { EntryKind, KIND_SHIFT, type Leaf, VALUE_MASK } from "../map/leaf.ts";
 import { nodeIndex } from "../map/node-table.ts";
 
 const SLICE_MS = 1;
@@ -60,7 +60,13 @@ export class Marker {
     const marks = new Map<number, Uint32Array>();
     for (let index = NODE_INDEX_FIRST; index < Math.min(nodes.bound, inTree.length * 8); index += 1) {
       const id = nodes.idAt(index);
-      if (id === 0 || nodes.level(id) !== 0 || nodes.count(id) < 2 || (inTree[index >>> 3]! & (1 << (index & 7))) !== 0) continue;
+      if (
+        id === 0 ||
+        nodes.level(id) !== 0 ||
+        nodes.count(id) < 2 ||
+        (inTree[index >>> 3]! & (1 << (index & 7))) !== 0
+      )
+        continue;
       if (marks.size < CANDIDATES_MAX) marks.set(id, new Uint32Array(MARK_WORDS));
     }
     if (marks.size === 0) return 0;
@@ -115,7 +121,12 @@ export class Marker {
       } catch {
         continue;
       }
-      if (!nodes.has(id) || cache.get(id) !== leaf || (inTree[nodeIndex(id) >>> 3]! & (1 << (nodeIndex(id) & 7))) !== 0) continue;
+      if (
+        !nodes.has(id) ||
+        cache.get(id) !== leaf ||
+        (inTree[nodeIndex(id) >>> 3]! & (1 << (nodeIndex(id) & 7))) !== 0
+      )
+        continue;
       for (let page = leaf.nextPresent(0); page < LEAF_PAGES; page = leaf.nextPresent(page + 1)) {
         const own = leaf.words[leaf.find(page)]! >>> KIND_SHIFT === EntryKind.own;
         if (own && (words[page >>> 5]! & (1 << (page & 31))) !== 0) continue;

@@ -1,6 +1,7 @@
 /**
  * What happens when the pool is full: everything that can be given back is, before anybody hears NO_SPACE.
- * Always holds: one attempt runs at a time and serves all who wait; it ends.
+ * Always holds: one attempt runs at a time and serves all who wait; it ends, also where the disk is smaller than
+ * the pool may be, and it never waits for itself.
  */
 import type { Checkpointer } from "../checkpoint/checkpointer.ts";
 import type { Cursors } from "../cursor/cursors.ts";
@@ -17,8 +18,16 @@ export class SpaceMaker {
   readonly #reclaimer: Reclaimer;
   readonly #cursors: Cursors;
   #running: Promise<boolean> | undefined;
+  /** Files that there were when somebody was last sent to make one more. */
+  #triedFiles = -1;
 
-  constructor(engine: Engine, checkpointer: Checkpointer, collector: Collector, reclaimer: Reclaimer, cursors: Cursors) {
+  constructor(
+    engine: Engine,
+    checkpointer: Checkpointer,
+    collector: Collector,
+    reclaimer: Reclaimer,
+    cursors: Cursors,
+  ) {
     this.#engine = engine;
     this.#checkpointer = checkpointer;
     this.#collector = collector;
@@ -36,17 +45,28 @@ export class SpaceMaker {
 
   async #make(): Promise<boolean> {
     const { segments } = this.#engine;
+    if (segments.freeForClients > 0) await segments.fillReserve();
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
-      if (segments.freeForClients > 0 && segments.spares > 0) return true;
+      if (this.#mayTry()) return true;
       await this.#reclaimer.drain();
       const before = segments.all.size;
       const emptied = await this.#collector.collect(1.01, { segmentsMax: 4, shareMax: 0.9 });
       // What this state does without goes when both slots do.
       await this.#checkpointer.runFresh();
       await this.#checkpointer.runFresh();
-      if (segments.freeForClients > 0) return true;
+      if (this.#mayTry()) return true;
       if (emptied === 0 && segments.all.size >= before && !(await this.#cursors.yieldSpace())) return false;
     }
-    return segments.freeForClients > 0;
+    return this.#mayTry();
+  }
+
+  /** Whether a client can have a segment: a spare one, or one made new unless the disk just refused that. */
+  #mayTry(): boolean {
+    const { segments, settings } = this.#engine;
+    if (segments.spares > settings.reserveSegments) return true;
+    if (segments.freeForClients === 0 || segments.spares < settings.reserveSegments) return false;
+    if (this.#triedFiles === segments.files) return false;
+    this.#triedFiles = segments.files;
+    return true;
   }
 }
