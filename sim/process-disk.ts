@@ -165,6 +165,21 @@ class ProcessFile implements DiskFile {
     this.#file.write(disk.takeNumber(), position, bytes);
   }
 
+  /** The bytes are taken when the write happens, so that a buffer that is reused too early shows. */
+  writeAside(position: number, parts: readonly Uint8Array[]): Promise<void> {
+    this.#mustBeOpen();
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    this.#mustFit("write", position, length);
+    const disk = this.#disk;
+    return this.#later("write", this.name, () => {
+      const bytes = join(parts);
+      disk.trace.note("wrote aside", this.name, position, bytes.length);
+      disk.trace.noteBytes(bytes);
+      disk.bytesWritten += bytes.length;
+      this.#file.write(disk.takeNumber(), position, this.#process.dead ? this.#part(position, bytes) : bytes);
+    });
+  }
+
   readNow(position: number, target: Uint8Array, targetOffset: number, length: number): boolean {
     if (this.#process.dead) return false;
     this.#mustBeOpen();

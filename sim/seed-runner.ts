@@ -53,7 +53,10 @@ class SeedThread {
       const startedMs = performance.now();
       const finish = (report: WorkerReport) => {
         clearTimeout(timer);
-        this.#worker.removeAllListeners();
+        // One by one: removing all listeners takes along those by which Node starts the message port.
+        this.#worker.off("message", finish);
+        this.#worker.off("error", broken);
+        this.#worker.off("exit", ended);
         this.usable &&= report.outcome === "passed";
         resolve(report);
       };
@@ -63,21 +66,22 @@ class SeedThread {
         this.usable = false;
         fail("hang", `no end after ${msMax} ms of real time`);
       }, msMax);
-      this.#worker.once("message", finish);
-      this.#worker.once("error", (error) => {
+      const broken = (error: unknown) => {
         this.usable = false;
         fail("thread-error", String(error instanceof Error ? error.stack : error));
-      });
-      this.#worker.once("exit", () => {
+      };
+      const ended = () => {
         this.usable = false;
         fail("thread-exit", "the thread ended in the middle of the seed");
-      });
+      };
+      this.#worker.on("message", finish);
+      this.#worker.on("error", broken);
+      this.#worker.on("exit", ended);
       this.#worker.postMessage(seed);
     });
   }
 
   async end(): Promise<void> {
-    this.#worker.removeAllListeners();
     this.#worker.on("error", () => {});
     await this.#worker.terminate();
   }

@@ -60,6 +60,7 @@ function randomSettings(random: SimulatedRandom): Partial<PoolSettings> {
     checkpointNodeBytes: random.between(1, 8) * 512 * 1024,
     syncIntervalMs: random.pick([20, 200, 1000]),
     syncBytes: random.pick([256 * 1024, 2 * mebibyte]),
+    writeAsideBytes: random.pick([8, 64, 256]) * 1024,
     cursorLogBytes: random.pick([2, 8]) * mebibyte,
     collectAboveRatio: random.pick([1.2, 1.5, 2]),
     scrubBytesPerSecond: random.chance(0.2) ? mebibyte : 0,

@@ -5,7 +5,7 @@
  * meets another file under a reused number; nothing is retried after a failed write or sync.
  * Errors: IO_ERROR with the call, the file and the errno.
  */
-import { close, fdatasync, read, readSync, writeSync, writevSync } from "node:fs";
+import { close, fdatasync, read, readSync, writeSync, writev, writevSync } from "node:fs";
 import { assert } from "../base/assert.ts";
 import { RopewalkError } from "../base/errors.ts";
 import type { DiskFile } from "../ports/mod.ts";
@@ -51,6 +51,24 @@ export class DirectoryDiskFile implements DiskFile {
     }
     for (let first = 0; first < parts.length; first += PARTS_PER_CALL_MAX) {
       position += this.#writeSome(position, parts.slice(first, first + PARTS_PER_CALL_MAX));
+    }
+  }
+
+  async writeAside(position: number, parts: readonly Uint8Array[]): Promise<void> {
+    assert(this.#fd !== CLOSED, "a closed file is not written");
+    for (let first = 0, at = position; first < parts.length; first += PARTS_PER_CALL_MAX) {
+      const some = parts.slice(first, first + PARTS_PER_CALL_MAX);
+      let lengthBytes = 0;
+      for (const part of some) lengthBytes += part.length;
+      assert(at >= 0 && at + lengthBytes <= this.sizeBytes, "a write stays inside its file");
+      const written = await this.#inFlight<number>(
+        (resolve, reject) =>
+          void writev(this.#fd, some, at, (cause, count) =>
+            cause ? reject(diskError({ call: "pwritev", path: this.#path, cause })) : resolve(count),
+          ),
+      );
+      if (written !== lengthBytes) throw this.#shortWrite("pwritev", at, lengthBytes, written);
+      at += lengthBytes;
     }
   }
 

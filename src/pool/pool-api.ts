@@ -99,6 +99,8 @@ export interface PoolSettings {
   /** The log is synced at least this often while there is something to sync. */
   syncIntervalMs: number;
   syncBytes: number;
+  /** A turn's records of at least this many bytes are written on another thread; fewer are written at once. */
+  writeAsideBytes: number;
   /** Log that one cursor may pin before it is dropped; can be set for each cursor. */
   cursorLogBytes: number;
   /** Collection begins when used space exceeds this multiple of live data and the pool is more than half full. */

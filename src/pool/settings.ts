@@ -18,6 +18,7 @@ export const DEFAULT_SETTINGS: PoolSettings = {
   checkpointNodeBytes: 160 * MIB,
   syncIntervalMs: 1000,
   syncBytes: 64 * MIB,
+  writeAsideBytes: MIB / 4,
   cursorLogBytes: 1024 * MIB,
   collectAboveRatio: 1.8,
   scrubBytesPerSecond: 0,

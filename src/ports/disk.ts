@@ -17,6 +17,9 @@ export interface DiskFile {
    */
   write(position: number, parts: readonly Uint8Array[]): void;
 
+  /** `write` on another thread: the parts stay untouched until it resolves. Killed in between, a prefix may be with the kernel. */
+  writeAside(position: number, parts: readonly Uint8Array[]): Promise<void>;
+
   /**
    * Reads `length` bytes at `position` into `target` at `targetOffset` if no device need be waited for.
    * Returns false, with `target` undefined in that range, when the bytes are not in memory.

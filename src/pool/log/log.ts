@@ -30,6 +30,8 @@ import type { Segments } from "./segments.ts";
 const ARENA_BYTES = 4 * 1024 * 1024;
 /** Data of at least this length is written from where it stands; below, a copy is cheaper than another part. */
 const DIRECT_BYTES = 32 * 1024;
+/** Appended while a batch flies, at most. */
+const PENDING_BYTES_MAX = 64 * 1024 * 1024;
 /** Room at a segment's end that only the pool's own small records may use. */
 const PRIVILEGED_BYTES = 80 * 1024;
 
@@ -63,6 +65,10 @@ export class Log {
   readonly #counters: PoolCounters;
   #arena = new Uint32Array(ARENA_BYTES / 4);
   #arenaBytes = new Uint8Array(this.#arena.buffer);
+  /** The other arena, while it is not being written from. */
+  #spareArena: Uint32Array<ArrayBuffer> | undefined = new Uint32Array(ARENA_BYTES / 4);
+  /** A batch on its way to the kernel on another thread. */
+  #flying: Deferred | undefined;
   #filled = 0;
   #partStart = 0;
   #parts: Uint8Array[] = [];
@@ -134,9 +140,21 @@ export class Log {
   /** Whether a record can be appended in this turn. Throws POOL_READ_ONLY, SHUTTING_DOWN. */
   ready(dataBytes: number, payloadBytes: number, privileged: boolean): boolean {
     this.check();
-    const bytes = recordHeaderBytes(dataBytes / PAGE_BYTES, payloadBytes) + dataBytes;
-    if (this.room < bytes + (privileged ? 0 : PRIVILEGED_BYTES)) return false;
+    const headerBytes = recordHeaderBytes(dataBytes / PAGE_BYTES, payloadBytes);
+    if (this.room < headerBytes + dataBytes + (privileged ? 0 : PRIVILEGED_BYTES)) return false;
+    if (!this.#takesNow(headerBytes, dataBytes)) return false;
     return privileged || this.#unsyncedBytes <= 4 * this.#settings.syncBytes;
+  }
+
+  /** Whether a record can be gathered: while a batch flies, only so much, and nothing once a sync waits for it. */
+  #takesNow(headerBytes: number, dataBytes: number): boolean {
+    if (this.#flying === undefined) return true;
+    if (this.#syncGroup !== undefined || this.#unsyncedBytes >= this.#settings.syncBytes) return false;
+    return this.#arenaFits(headerBytes, dataBytes) && this.position - this.written < PENDING_BYTES_MAX;
+  }
+
+  #arenaFits(headerBytes: number, dataBytes: number): boolean {
+    return this.#filled + headerBytes + (dataBytes >= DIRECT_BYTES ? 2 * PAGE_BYTES : dataBytes) <= ARENA_BYTES;
   }
 
   check(): void {
@@ -152,6 +170,7 @@ export class Log {
       "a record fits an empty segment",
     );
     if (this.room >= bytes + (privileged ? 0 : PRIVILEGED_BYTES)) {
+      if (this.#flying !== undefined) return this.#flying.promise;
       if (this.#unsyncedBytes > 4 * this.#settings.syncBytes) await this.flush();
       return;
     }
@@ -165,6 +184,8 @@ export class Log {
     await this.#preparing;
     const next = this.#next ?? (await this.#segments.take(SegmentKind.log, privileged ? "upkeep" : "client"));
     this.#next = undefined;
+    // Nothing else is appended meanwhile: there is no room.
+    while (this.#flying !== undefined) await this.#flying.promise;
     this.writeOut();
     this.check();
     const { segment } = this;
@@ -230,8 +251,9 @@ export class Log {
     const headerBytes = recordHeaderBytes(dataPages, payloadBytes);
     assert(dataBytes <= REQUEST_BYTES_MAX + PAGE_BYTES && dataBytes % PAGE_BYTES === 0, "whole pages, one request");
     const direct = dataBytes >= DIRECT_BYTES;
-    if (this.#filled + headerBytes + (direct ? 2 * PAGE_BYTES : dataBytes) > ARENA_BYTES) this.writeOut();
+    if (!this.#arenaFits(headerBytes, dataBytes)) this.writeOut();
     this.check();
+    assert(this.#arenaFits(headerBytes, dataBytes), "the gathered records leave room for one more");
 
     const at = this.#filled / 4;
     let sum = at + RECORD_HEADER_BYTES / 4;
@@ -307,6 +329,7 @@ export class Log {
     if (this.failed !== undefined) throw this.failed;
     if (this.position === this.written) return undefined;
     if (this.#world.plants?.has("early-ack")) return undefined;
+    if (this.#flying !== undefined && this.#filled === 0) return this.#flying.promise;
     this.#batch ??= new Deferred();
     return this.#batch.promise;
   }
@@ -343,36 +366,85 @@ export class Log {
   #endTurn(): void {
     if (this.failed !== undefined) return;
     this.atMs = this.#world.clock.wallMs();
-    this.writeOut();
-    if (this.#syncGroup !== undefined || this.#unsyncedBytes >= this.#settings.syncBytes) this.#sync();
+    if (this.#flying === undefined) {
+      if (this.position - this.written >= this.#settings.writeAsideBytes) this.#sendAside();
+      else this.writeOut();
+    }
+    this.#syncIfDue();
     this.#timer ??= this.#closed ? undefined : this.#world.clock.after(this.#settings.syncIntervalMs, () => this.#tick());
   }
 
-  /** Hands everything appended so far to the kernel, now. Sets `failed` rather than throw. */
+  #syncIfDue(): void {
+    if (this.#syncGroup !== undefined || this.#unsyncedBytes >= this.#settings.syncBytes) this.#sync();
+  }
+
+  /** Hands everything appended so far to the kernel, now; does nothing while a batch flies. Sets `failed` rather than throw. */
   writeOut(): void {
-    if (this.position === this.written || this.failed !== undefined) return;
+    if (this.position === this.written || this.failed !== undefined || this.#flying !== undefined) return;
     this.#closePart();
-    const bytes = this.position - this.written;
     try {
       this.segment.file!.write(this.written, this.#parts);
     } catch (error) {
       this.fail(error);
       return;
     }
-    this.written = this.position;
-    this.#unsynced.add(this.segment);
-    this.#unsyncedBytes += bytes;
-    this.#counters.logBytesWritten += bytes;
+    const batch = this.#batch;
+    this.#batch = undefined;
     this.#parts = [];
     this.#filled = 0;
     this.#partStart = 0;
-    const batch = this.#batch;
-    this.#batch = undefined;
+    this.#arrived(this.position);
     batch?.resolve();
   }
 
+  /** Sends everything appended so far to the kernel on another thread; the loop goes on with the other arena. */
+  #sendAside(): void {
+    this.#closePart();
+    const end = this.position;
+    const flying = this.#batch ?? new Deferred();
+    const parts = this.#parts;
+    const arena = this.#arena;
+    this.#batch = undefined;
+    this.#flying = flying;
+    this.#parts = [];
+    this.#filled = 0;
+    this.#partStart = 0;
+    this.#arena = this.#spareArena!;
+    this.#arenaBytes = new Uint8Array(this.#arena.buffer);
+    this.#spareArena = undefined;
+    this.segment.file!.writeAside(this.written, parts).then(
+      () => {
+        this.#spareArena = arena;
+        this.#flying = undefined;
+        if (this.failed !== undefined) {
+          flying.reject(this.failed);
+          return;
+        }
+        this.#arrived(end);
+        // A sync that is due goes before those who wait append again; they held back for it.
+        if (this.position - this.written >= this.#settings.writeAsideBytes) this.#sendAside();
+        else this.#syncIfDue();
+        flying.resolve();
+        if (this.position !== this.written || this.#syncGroup !== undefined) this.#plan();
+      },
+      (error) => {
+        this.#flying = undefined;
+        flying.reject(this.fail(error));
+      },
+    );
+  }
+
+  /** Everything up to `end` of the current segment is with the kernel. */
+  #arrived(end: number): void {
+    const bytes = end - this.written;
+    this.written = end;
+    this.#unsynced.add(this.segment);
+    this.#unsyncedBytes += bytes;
+    this.#counters.logBytesWritten += bytes;
+  }
+
   #sync(): void {
-    if (this.#syncing !== undefined || this.failed !== undefined) return;
+    if (this.#syncing !== undefined || this.#flying !== undefined || this.failed !== undefined) return;
     this.writeOut();
     if (this.failed !== undefined) return;
     const group = this.#syncGroup ?? new Deferred();

@@ -45,6 +45,7 @@ export class EdgePage {
     if (entrySegment === log.segment.number && entryOffset + PAGE_BYTES > log.written) {
       log.writeOut();
       log.check();
+      if (entryOffset + PAGE_BYTES > log.written) return undefined;
     }
     const bytes = new Uint8Array(PAGE_BYTES);
     if (!segments.readNow(entrySegment, entryOffset, bytes, 0, PAGE_BYTES)) return undefined;
@@ -54,7 +55,7 @@ export class EdgePage {
 
   /** Waits for what `present` lacked. */
   async wait(engine: Engine, map: MapRoot): Promise<void> {
-    const { tree, segments } = engine;
+    const { tree, segments, log } = engine;
     const leaf = tree.findLeaf(map, Math.floor(this.#page / LEAF_PAGES));
     if (leaf === Found.missing) return engine.fetchMissing();
     if (typeof leaf === "number") return;
@@ -62,6 +63,7 @@ export class EdgePage {
     if (kind < 0) return engine.fetchMissing();
     if (kind !== EntryKind.own) return;
     const { entrySegment, entryOffset, entrySum } = tree;
+    if (entrySegment === log.segment.number && entryOffset + PAGE_BYTES > log.written) return log.whenWritten();
     const bytes = new Uint8Array(PAGE_BYTES);
     await segments.read(entrySegment, entryOffset, bytes, 0, PAGE_BYTES);
     this.#segment = entrySegment;

@@ -97,7 +97,7 @@ export class PageReader {
       target.fill(0, at, at + bytes);
       return bytes;
     }
-    this.#settle(this.#segment, this.#offset, this.#pages);
+    if (!this.#settled(this.#segment, this.#offset, this.#pages)) return -1;
     const { segments } = this.#engine;
     if (inPage === 0 && bytes >= PAGE_BYTES) {
       const whole = bytes - (bytes % PAGE_BYTES);
@@ -112,12 +112,13 @@ export class PageReader {
     return part;
   }
 
-  /** Data of this turn that is not with the kernel yet is handed over before it is read back. */
-  #settle(segment: number, offset: number, pages: number): void {
+  /** Data that is not with the kernel yet is handed over before it is read back; false when that is on its way. */
+  #settled(segment: number, offset: number, pages: number): boolean {
     const { log } = this.#engine;
-    if (segment !== log.segment?.number || offset + pages * PAGE_BYTES <= log.written) return;
+    if (segment !== log.segment?.number || offset + pages * PAGE_BYTES <= log.written) return true;
     log.writeOut();
-    if (offset + pages * PAGE_BYTES > log.written) throw new RopewalkError("IO_ERROR", "the data was never written; reopen the pool");
+    if (log.failed !== undefined) throw new RopewalkError("IO_ERROR", "the data was never written; reopen the pool", { cause: log.failed });
+    return offset + pages * PAGE_BYTES <= log.written;
   }
 
   #verify(bytes: Uint8Array, at: number, pages: number, sums: Uint32Array, segment: number, offset: number): void {
@@ -152,7 +153,10 @@ export class PageReader {
       }
       const segment = this.#segment;
       const place = this.#offset;
-      this.#settle(segment, place, this.#pages);
+      if (!this.#settled(segment, place, this.#pages)) {
+        await this.#engine.log.whenWritten();
+        continue;
+      }
       const whole = inPage === 0 && bytes >= PAGE_BYTES;
       const pages = whole ? Math.floor(bytes / PAGE_BYTES) : 1;
       const sums = this.#sums.slice(0, pages);
