@@ -9,12 +9,22 @@ import type { CursorObject } from "../volume/catalogue.ts";
 import { decodeCatalogueOperation } from "../volume/catalogue-operation.ts";
 
 /** The record, or undefined when it does not concern the volume's content or history. */
-export async function cursorRecord(engine: Engine, cursor: CursorObject, header: RecordHeader, segment: number): Promise<CursorRecord | undefined> {
+export async function cursorRecord(
+  engine: Engine,
+  cursor: CursorObject,
+  header: RecordHeader,
+  segment: number,
+): Promise<CursorRecord | undefined> {
   const operation = await operationOf(engine, cursor, header, segment);
   return operation === undefined ? undefined : { sequence: header.sequence, atMs: header.atMs, operation };
 }
 
-async function operationOf(engine: Engine, cursor: CursorObject, header: RecordHeader, segment: number): Promise<CursorOperation | undefined> {
+async function operationOf(
+  engine: Engine,
+  cursor: CursorObject,
+  header: RecordHeader,
+  segment: number,
+): Promise<CursorOperation | undefined> {
   switch (header.kind) {
     case RecordKind.write:
       return { kind: "write", offsetBytes: header.offset, data: await clientBytes(engine, header, segment) };
@@ -36,7 +46,8 @@ async function operationOf(engine: Engine, cursor: CursorObject, header: RecordH
       const operation = decodeCatalogueOperation(header.payload);
       if (operation.op === "snapshot-create") return { kind: "snapshot", name: operation.name };
       if (operation.op === "snapshot-delete") return { kind: "snapshot-delete", name: operation.name };
-      if (operation.op === "rollback") return { kind: "rollback", name: operation.name, map: { pin: holdAt(cursor, header.sequence) } };
+      if (operation.op === "rollback")
+        return { kind: "rollback", name: operation.name, map: { pin: holdAt(cursor, header.sequence) } };
       if (operation.op === "marker") return { kind: "marker", text: operation.text };
       return undefined;
     }
@@ -59,7 +70,10 @@ async function clientBytes(engine: Engine, header: RecordHeader, segment: number
   for (let page = 0; page < header.dataPages; page += 1) {
     if (checksum(bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES)) !== header.pageChecksums[page]) {
       engine.counters.checksumErrors += 1;
-      throw new RopewalkError("CHECKSUM_MISMATCH", `the data of record ${header.sequence} does not match its checksum`);
+      throw new RopewalkError(
+        "CHECKSUM_MISMATCH",
+        `the data of record ${header.sequence} does not match its checksum`,
+      );
     }
   }
   const inPage = header.offset % PAGE_BYTES;

@@ -22,6 +22,10 @@ import { cursorRecord } from "./cursor-record.ts";
 const CURSORS_MAX = 256;
 const READ_BYTES = 8 * 1024 * 1024;
 const RECORDS_MAX = 4096;
+/** Grafts and rollbacks that are held for one cursor; each is an object of the catalogue. */
+const HOLDS_MAX = 1024;
+/** Room that a cursor's own record needs in the log. */
+const RECORD_ROOM = 16 * 1024;
 /** Records of other volumes passed over in one read before it looks whether anybody else wants a turn. */
 const STEPS_PER_TURN = 256;
 
@@ -63,36 +67,51 @@ export class Cursors {
     this.#moved = new Deferred();
     moved.resolve();
     const segment = this.#engine.log.segment.number;
-    if (segment === this.#lastSegment || this.#closed) return;
+    if (this.#closed || (segment === this.#lastSegment && !this.#holdsTooMany())) return;
     this.#lastSegment = segment;
     this.enforce().catch(() => undefined);
+  }
+
+  #holdsTooMany(): boolean {
+    for (const cursor of this.#engine.catalogue.cursors.values())
+      if (cursor.holds.length > HOLDS_MAX) return true;
+    return false;
   }
 
   /** First log segment that a following cursor still needs. */
   pinnedFrom(): number {
     let first = Number.POSITIVE_INFINITY;
-    for (const cursor of this.#engine.catalogue.cursors.values()) if (cursor.state === "following") first = Math.min(first, cursor.segment);
+    for (const cursor of this.#engine.catalogue.cursors.values())
+      if (cursor.state === "following") first = Math.min(first, cursor.segment);
     return first;
   }
 
   /** Whether a pin is a cursor's frozen map or hold. */
   owns(pin: number): boolean {
     for (const cursor of this.#engine.catalogue.cursors.values()) {
-      if (cursor.base === pin || cursor.candidate === pin || cursor.holds.some((hold) => hold.pin === pin)) return true;
+      if (cursor.base === pin || cursor.candidate === pin || cursor.holds.some((hold) => hold.pin === pin))
+        return true;
     }
     return false;
   }
 
   async create(options: { name: string; volume: string; logBytesMax?: number }): Promise<CursorInfo> {
     const { catalogue, settings } = this.#engine;
+    const logBytesMax = options.logBytesMax ?? settings.cursorLogBytes;
+    if (!Number.isSafeInteger(logBytesMax) || logBytesMax < 0)
+      throw new RopewalkError("INVALID_ARGUMENT", "a cursor's budget of log must be a whole number of bytes");
     await this.#writer.commit(() => {
       const volume = catalogue.volume(options.volume);
-      if (catalogue.cursors.has(options.name)) throw new RopewalkError("ALREADY_EXISTS", `there is a cursor ${quote(options.name)} already`);
-      if (catalogue.cursors.size >= CURSORS_MAX) throw new RopewalkError("TOO_MANY", `the pool has ${CURSORS_MAX} cursors`);
+      if (catalogue.cursors.has(options.name))
+        throw new RopewalkError("ALREADY_EXISTS", `there is a cursor ${quote(options.name)} already`);
+      if (catalogue.cursors.size >= CURSORS_MAX)
+        throw new RopewalkError("TOO_MANY", `the pool has ${CURSORS_MAX} cursors`);
       const id = this.#writer.nextId();
       const base = this.#writer.nextId(1);
-      const logBytesMax = options.logBytesMax ?? settings.cursorLogBytes;
-      return { operation: { op: "cursor-create", id, name: options.name, volume: volume.id, base, logBytesMax }, volume: volume.id };
+      return {
+        operation: { op: "cursor-create", id, name: options.name, volume: volume.id, base, logBytesMax },
+        volume: volume.id,
+      };
     });
     return this.#info(catalogue.cursor(options.name));
   }
@@ -118,21 +137,33 @@ export class Cursors {
     let bytes = 0;
     for (const segment of segments.all.values()) {
       if (segment.kind !== SegmentKind.log || segment.row < 0 || segment.number < cursor.segment) continue;
-      if (segment === log.segment) bytes += log.position - (segment.number === cursor.segment ? cursor.position : 0);
-      else bytes += segment.number === cursor.segment ? Math.max(0, segment.end - cursor.position) : segments.segmentBytes;
+      if (segment === log.segment)
+        bytes += log.position - (segment.number === cursor.segment ? cursor.position : 0);
+      else
+        bytes +=
+          segment.number === cursor.segment
+            ? Math.max(0, segment.end - cursor.position)
+            : segments.segmentBytes;
     }
     return bytes;
   }
 
   // ---- reading ----
 
-  async read(name: string, options: { after?: number; bytesMax?: number; waitMs?: number }): Promise<CursorRecord[]> {
+  async read(
+    name: string,
+    options: { after?: number; bytesMax?: number; waitMs?: number },
+  ): Promise<CursorRecord[]> {
     const { log, world } = this.#engine;
     const until = world.clock.nowMs() + (options.waitMs ?? 0);
     for (;;) {
       const cursor = this.#following(name);
       const moved = this.#moved;
-      const records = await this.#readDurable(cursor, options.after ?? cursor.sequence, options.bytesMax ?? READ_BYTES);
+      const records = await this.#readDurable(
+        cursor,
+        options.after ?? cursor.sequence,
+        options.bytesMax ?? READ_BYTES,
+      );
       const left = until - world.clock.nowMs();
       if (records.length > 0 || left <= 0 || this.#closed) return records;
       log.check();
@@ -146,14 +177,29 @@ export class Cursors {
     const cursor = this.#engine.catalogue.cursor(name);
     if (cursor.state === "following") return cursor;
     if (cursor.state === "dropped")
-      throw new RopewalkError("PIN_DROPPED", `the log that cursor ${quote(name)} needs was given up to stay within its budget; restart it and read the difference`);
-    throw new RopewalkError("BASE_LOST", `cursor ${quote(name)} lost its frozen map as well; restart it and copy the volume whole`);
+      throw new RopewalkError(
+        "PIN_DROPPED",
+        `the log that cursor ${quote(name)} needs was given up to stay within its budget; restart it and read the difference`,
+      );
+    throw new RopewalkError(
+      "BASE_LOST",
+      `cursor ${quote(name)} lost its frozen map as well; restart it and copy the volume whole`,
+    );
+  }
+
+  #stillFollowing(cursor: CursorObject): void {
+    if (this.#is(cursor, "following")) return;
+    this.#following(cursor.name);
+    throw new RopewalkError("CURSOR_NOT_FOUND", `cursor ${quote(cursor.name)} was deleted while it was read`);
   }
 
   #reading(cursor: CursorObject): Reading {
     let reading = this.#readings.get(cursor.id);
     if (reading === undefined) {
-      reading = { at: { sequence: cursor.sequence, segment: cursor.segment, position: cursor.position }, delivered: [] };
+      reading = {
+        at: { sequence: cursor.sequence, segment: cursor.segment, position: cursor.position },
+        delivered: [],
+      };
       this.#readings.set(cursor.id, reading);
     }
     return reading;
@@ -170,6 +216,8 @@ export class Cursors {
       at = { sequence: cursor.sequence, segment: cursor.segment, position: cursor.position };
       for (const place of reading.delivered) if (place.sequence <= after) at = place;
       reading.delivered = reading.delivered.filter((place) => place.sequence <= after);
+      // What was delivered and is asked for again counts as not read: nothing may acknowledge it meanwhile.
+      reading.at = at;
     }
     const records: CursorRecord[] = [];
     const walk = new LogWalk(this.#engine, at);
@@ -177,16 +225,23 @@ export class Cursors {
     let steps = 0;
     const limit = world.plants?.has("undurable-cursor") ? () => log.sequence : () => log.durable;
     while (walk.at.sequence < limit() && records.length < RECORDS_MAX && bytes < bytesMax && !this.#closed) {
-      const found = await walk.next();
+      let found: RecordHeader | undefined;
+      let record: CursorRecord | undefined;
+      try {
+        found = await walk.next();
+        if (found?.volume === cursor.volume && walk.at.sequence > after)
+          record = await cursorRecord(this.#engine, cursor, found, walk.segment);
+      } catch (error) {
+        // Its log may be gone because the cursor is; that is what the reader must hear.
+        this.#stillFollowing(cursor);
+        throw error;
+      }
+      this.#stillFollowing(cursor);
       if (found === undefined) break;
-      if (cursor.state !== "following") this.#following(cursor.name);
-      if (found.volume === cursor.volume && walk.at.sequence > after) {
-        const record = await cursorRecord(this.#engine, cursor, found, walk.segment);
-        if (record !== undefined) {
-          records.push(record);
-          reading.delivered.push(walk.at);
-          bytes += recordBytes(found);
-        }
+      if (record !== undefined) {
+        records.push(record);
+        reading.delivered.push(walk.at);
+        bytes += recordBytes(found);
       }
       steps += 1;
       if (steps % STEPS_PER_TURN === 0) await new Promise<void>((resolve) => world.clock.soon(resolve));
@@ -198,16 +253,24 @@ export class Cursors {
   async acknowledge(name: string, sequence: number): Promise<void> {
     const { log } = this.#engine;
     const cursor = this.#following(name);
-    if (sequence < cursor.sequence) throw new RopewalkError("INVALID_ARGUMENT", `sequence ${sequence} is behind what was acknowledged`);
-    if (sequence > log.durable) throw new RopewalkError("INVALID_ARGUMENT", `sequence ${sequence} is not durable yet`);
+    if (sequence < cursor.sequence)
+      throw new RopewalkError("INVALID_ARGUMENT", `sequence ${sequence} is behind what was acknowledged`);
+    if (sequence > log.durable)
+      throw new RopewalkError("INVALID_ARGUMENT", `sequence ${sequence} is not durable yet`);
     const place = await this.#placeOf(cursor, sequence);
     await this.#writer.commit(() => {
       const current = this.#following(name);
+      if (current !== cursor || sequence < current.sequence)
+        throw new RopewalkError("INVALID_ARGUMENT", `sequence ${sequence} is behind what was acknowledged`);
       const candidate = this.#wantsCandidate(current) ? this.#writer.nextId() : 0;
-      return { operation: { op: "cursor-acknowledge", id: current.id, ...place, sequence, candidate }, volume: current.volume };
+      return {
+        operation: { op: "cursor-acknowledge", id: current.id, ...place, sequence, candidate },
+        volume: current.volume,
+      };
     });
     const reading = this.#readings.get(cursor.id);
-    if (reading !== undefined) reading.delivered = reading.delivered.filter((delivered) => delivered.sequence > sequence);
+    if (reading !== undefined)
+      reading.delivered = reading.delivered.filter((delivered) => delivered.sequence > sequence);
   }
 
   /** A new frozen map is taken once the reader is a good part of its budget past the old one. */
@@ -226,21 +289,27 @@ export class Cursors {
   async #placeOf(cursor: CursorObject, sequence: number): Promise<{ segment: number; position: number }> {
     const reading = this.#reading(cursor);
     let from: Position = { sequence: cursor.sequence, segment: cursor.segment, position: cursor.position };
-    for (const place of reading.delivered) if (place.sequence <= sequence && place.sequence > from.sequence) from = place;
+    for (const place of reading.delivered)
+      if (place.sequence <= sequence && place.sequence > from.sequence) from = place;
     if (reading.at.sequence <= sequence && reading.at.sequence > from.sequence) from = reading.at;
     const walk = new LogWalk(this.#engine, from);
     while (walk.at.sequence < sequence) {
-      if ((await walk.next()) === undefined) throw new RopewalkError("POOL_DAMAGED", `the log ends before sequence ${sequence}`);
+      if ((await walk.next()) === undefined)
+        throw new RopewalkError("POOL_DAMAGED", `the log ends before sequence ${sequence}`);
     }
     return { segment: walk.at.segment, position: walk.at.position };
   }
 
   async restart(name: string): Promise<{ from: number | undefined; to: number; sequence: number }> {
     const { catalogue } = this.#engine;
-    const from = catalogue.cursor(name).base;
+    let from = 0;
     await this.#writer.commit(() => {
       const cursor = catalogue.cursor(name);
-      return { operation: { op: "cursor-restart", id: cursor.id, base: this.#writer.nextId() }, volume: cursor.volume };
+      from = cursor.base;
+      return {
+        operation: { op: "cursor-restart", id: cursor.id, base: this.#writer.nextId() },
+        volume: cursor.volume,
+      };
     });
     const cursor = catalogue.cursor(name);
     this.#readings.delete(cursor.id);
@@ -268,27 +337,80 @@ export class Cursors {
   }
 
   async #enforce(): Promise<void> {
-    const { catalogue, log } = this.#engine;
+    const { catalogue, log, segments, settings } = this.#engine;
     for (const cursor of [...catalogue.cursors.values()]) {
       if (cursor.state === "dropped" && this.#baseTooOld(cursor)) await this.#lose(cursor);
-      if (cursor.state !== "following" || cursor.segment === log.segment.number) continue;
-      const reading = this.#readings.get(cursor.id);
-      if (reading !== undefined && reading.delivered.length === 0 && reading.at.segment > cursor.segment) {
-        const { sequence, segment, position } = reading.at;
-        await this.#writer.append(() => ({ operation: { op: "cursor-acknowledge", id: cursor.id, sequence, segment, position, candidate: 0 }, volume: cursor.volume }));
-      }
-      if (this.#pinnedBytes(cursor) > cursor.logBytesMax) await this.#drop(cursor);
+      if (cursor.state !== "following") continue;
+      if (cursor.segment === log.segment.number && cursor.holds.length <= HOLDS_MAX) continue;
+      await this.#passOver(cursor);
+      if (this.#pinnedBytes(cursor) > cursor.logBytesMax || cursor.holds.length > HOLDS_MAX)
+        await this.#drop(cursor);
     }
+    // The reserve is being used up while cursors pin log: they go first, as long as there is room to say so.
+    if (segments.freeForClients === 0 && segments.spares < settings.reserveSegments) await this.yieldSpace();
+  }
+
+  /** Acknowledges, for a reader that has all that was delivered, the records of other volumes that it passed over. */
+  async #passOver(cursor: CursorObject): Promise<void> {
+    const reading = this.#readings.get(cursor.id);
+    await this.#append(() => {
+      if (
+        reading === undefined ||
+        this.#readings.get(cursor.id) !== reading ||
+        !this.#is(cursor, "following")
+      )
+        return undefined;
+      if (
+        reading.delivered.length > 0 ||
+        reading.at.segment <= cursor.segment ||
+        reading.at.sequence < cursor.sequence
+      )
+        return undefined;
+      // The frozen map of before a restart stays until the reader itself says that it has the difference.
+      if (cursor.holds.length > 0 && cursor.holds[0]!.sequence <= reading.at.sequence) return undefined;
+      const { sequence, segment, position } = reading.at;
+      return {
+        operation: { op: "cursor-acknowledge", id: cursor.id, sequence, segment, position, candidate: 0 },
+        volume: cursor.volume,
+      };
+    });
   }
 
   async #drop(cursor: CursorObject): Promise<void> {
-    await this.#writer.append(() => ({ operation: { op: "cursor-drop", id: cursor.id }, volume: cursor.volume }));
-    this.#readings.delete(cursor.id);
+    await this.#append(() => {
+      if (!this.#is(cursor, "following")) return undefined;
+      return { operation: { op: "cursor-drop", id: cursor.id }, volume: cursor.volume };
+    });
+    if (cursor.state !== "following") this.#readings.delete(cursor.id);
     this.durableMoved();
   }
 
   async #lose(cursor: CursorObject): Promise<void> {
-    await this.#writer.append(() => ({ operation: { op: "cursor-lose", id: cursor.id }, volume: cursor.volume }));
+    await this.#append(() => {
+      if (!this.#is(cursor, "dropped")) return undefined;
+      return { operation: { op: "cursor-lose", id: cursor.id }, volume: cursor.volume };
+    });
+  }
+
+  /** Whether the cursor is still there and in a state; what waited for its turn in the log looks again. */
+  #is(cursor: CursorObject, state: CursorObject["state"]): boolean {
+    return this.#engine.catalogue.objects.get(cursor.id) === cursor && cursor.state === state;
+  }
+
+  /** Appends a record unless `prepare`, asked in the turn of the append, says that there is no reason any more. */
+  async #append(
+    prepare: () => ReturnType<Parameters<CatalogueWriter["append"]>[0]> | undefined,
+  ): Promise<void> {
+    const needless = new RopewalkError("CANCELLED", "the cursor changed meanwhile");
+    try {
+      await this.#writer.append(() => {
+        const prepared = prepare();
+        if (prepared === undefined) throw needless;
+        return prepared;
+      });
+    } catch (error) {
+      if (error !== needless) throw error;
+    }
   }
 
   /** A dropped cursor's frozen map is kept while at most eight budgets of log were written since. */
@@ -300,19 +422,28 @@ export class Cursors {
   /** The pool is full: gives up pinned log first, then frozen maps of dropped cursors. Returns whether anything was given up. */
   async yieldSpace(): Promise<boolean> {
     const { catalogue, segments, log } = this.#engine;
-    for (const cursor of catalogue.cursors.values()) {
-      if (cursor.state === "following" && log.segment.number - cursor.segment > 0 && this.#pinnedBytes(cursor) > segments.segmentBytes) {
-        await this.#drop(cursor);
-        return true;
-      }
+    const pinning = [...catalogue.cursors.values()].find(
+      (cursor) =>
+        cursor.state === "following" &&
+        log.segment.number > cursor.segment &&
+        this.#pinnedBytes(cursor) > segments.segmentBytes,
+    );
+    const giving = pinning ?? [...catalogue.cursors.values()].find((cursor) => cursor.state === "dropped");
+    if (giving === undefined || !(await this.#roomForRecord())) return false;
+    await (giving.state === "dropped" ? this.#lose(giving) : this.#drop(giving));
+    return true;
+  }
+
+  /** Makes room for a record without asking for space to be made: whoever does that may be waiting for us. */
+  async #roomForRecord(): Promise<boolean> {
+    const { log } = this.#engine;
+    try {
+      while (!log.ready(0, RECORD_ROOM, true)) await log.makeReady(0, RECORD_ROOM, true);
+      return true;
+    } catch (error) {
+      if (error instanceof RopewalkError && error.code === "NO_SPACE") return false;
+      throw error;
     }
-    for (const cursor of catalogue.cursors.values()) {
-      if (cursor.state === "dropped") {
-        await this.#lose(cursor);
-        return true;
-      }
-    }
-    return false;
   }
 }
 
@@ -337,12 +468,23 @@ class LogWalk {
     this.#engine.log.writeOut();
     this.#header ??= await headerOf(this.#engine, this.at.segment);
     this.#scanner ??= new SegmentScanner(this.#engine.segments, this.at.segment, this.#header);
-    const superseding = await this.#successor((header) => header.begins && header.incarnation > this.#header!.incarnation);
+    const superseding = await this.#successor(
+      (header) => header.begins && header.incarnation > this.#header!.incarnation,
+    );
     if (superseding === undefined) {
-      const record = await nextRecord(this.#scanner, this.at.position, this.at.sequence + 1, this.#header.incarnation);
+      const record = await nextRecord(
+        this.#scanner,
+        this.at.position,
+        this.at.sequence + 1,
+        this.#header.incarnation,
+      );
       if (record !== undefined) return this.#arrive(this.at.segment, record);
     }
-    const next = superseding ?? (await this.#successor((header) => header.incarnation === this.#header!.incarnation && header.number !== this.at.segment));
+    const next =
+      superseding ??
+      (await this.#successor(
+        (header) => header.incarnation === this.#header!.incarnation && header.number !== this.at.segment,
+      ));
     if (next === undefined) return undefined;
     const scanner = new SegmentScanner(this.#engine.segments, next.number, next);
     const record = await nextRecord(scanner, SEGMENT_HEADER_BYTES, this.at.sequence + 1, next.incarnation);
@@ -376,8 +518,8 @@ async function headerOf(engine: Engine, number: number): Promise<SegmentHeader> 
   const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
   await engine.segments.read(number, 0, bytes, 0, SEGMENT_HEADER_BYTES);
   const header = decodeSegmentHeader(bytes);
-  if (header === undefined || header.number !== number) throw new RopewalkError("POOL_DAMAGED", `the header of segment ${number} is damaged`);
+  if (header === undefined || header.number !== number)
+    throw new RopewalkError("POOL_DAMAGED", `the header of segment ${number} is damaged`);
   segment.header = header;
   return header;
 }
-
