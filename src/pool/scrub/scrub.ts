@@ -18,6 +18,8 @@ import { PAGE_WORDS } from "../map/paged-table.ts";
 import type { ScrubResult } from "../pool-api.ts";
 
 const SLICE_MS = 2;
+/** Longest sleep at a set pace, so that a pool can close and a new pace counts soon. */
+const SLEEP_MS_MAX = 200;
 /** Blocks read with one call when they stand one behind the other. */
 const RUN_BLOCKS_MAX = 64;
 
@@ -25,7 +27,7 @@ export interface ScrubOptions {
   readonly onError?: (sentence: string) => void;
   readonly onProgress?: (blocks: number) => void;
   readonly signal?: AbortSignal;
-  /** Bytes a second; 0 or absent: as fast as the loop's other work lets. */
+  /** Bytes a second, 0 to end; absent: as fast as the loop's other work lets. */
   readonly bytesPerSecond?: () => number;
 }
 
@@ -38,15 +40,14 @@ class Scrub {
   readonly #options: ScrubOptions;
   #blocks = 0;
   #errors = 0;
-  #bytes = 0;
-  readonly #startMs: number;
+  /** When the next piece is due at the set pace. */
+  #dueMs = 0;
   #sliceEnd = 0;
   readonly #buffer = new Uint8Array(RUN_BLOCKS_MAX * PAGE_BYTES);
 
   constructor(engine: Engine, options: ScrubOptions) {
     this.#engine = engine;
     this.#options = options;
-    this.#startMs = engine.world.clock.nowMs();
   }
 
   async run(): Promise<ScrubResult> {
@@ -60,20 +61,30 @@ class Scrub {
   async #pause(bytes: number): Promise<void> {
     const { clock } = this.#engine.world;
     this.#blocks += 1;
-    this.#bytes += bytes;
-    if (this.#options.signal?.aborted === true) throw new RopewalkError("CANCELLED", "the scrub was cancelled");
+    this.#mayGoOn();
     if (this.#engine.log.failed === undefined) this.#engine.planEviction();
     const now = clock.nowMs();
+    this.#dueMs = Math.max(this.#dueMs, now - SLEEP_MS_MAX);
     const rate = this.#options.bytesPerSecond?.() ?? 0;
     if (rate > 0) {
-      const dueMs = this.#startMs + (this.#bytes / rate) * 1000;
-      if (dueMs > now + 20) await sleep(clock, dueMs - now);
+      this.#dueMs += (bytes / rate) * 1000;
+      while (this.#dueMs > clock.nowMs() + 20) {
+        await sleep(clock, Math.min(SLEEP_MS_MAX, this.#dueMs - clock.nowMs()));
+        this.#mayGoOn();
+      }
     }
     if (now > this.#sliceEnd) {
       this.#options.onProgress?.(this.#blocks);
       await nextTurn(clock);
       this.#sliceEnd = clock.nowMs() + SLICE_MS;
     }
+  }
+
+  #mayGoOn(): void {
+    if (this.#options.signal?.aborted === true)
+      throw new RopewalkError("CANCELLED", "the scrub was cancelled");
+    if (this.#options.bytesPerSecond?.() === 0)
+      throw new RopewalkError("CANCELLED", "the background scrub was switched off");
   }
 
   #error(sentence: string): void {
@@ -110,7 +121,11 @@ class Scrub {
       for (let page = 0; page < table.pageCount; page += 1) {
         const place = table.places[page];
         if (place === undefined) continue;
-        await this.#compare(`page ${page} of the ${what}`, () => store.read({ ...place, length: PAGE_WORDS * 4 }), () => table.places[page] === place);
+        await this.#compare(
+          `page ${page} of the ${what}`,
+          () => store.read({ ...place, length: PAGE_WORDS * 4 }),
+          () => table.places[page] === place,
+        );
         await this.#pause(PAGE_BYTES);
       }
     }
@@ -133,7 +148,8 @@ class Scrub {
         `the header of segment ${segment.number}`,
         async () => {
           await segments.read(segment.number, 0, bytes, 0, SEGMENT_HEADER_BYTES);
-          if (decodeSegmentHeader(bytes)?.number !== segment.number) throw new RopewalkError("CHECKSUM_MISMATCH", "it does not match its checksum");
+          if (decodeSegmentHeader(bytes)?.number !== segment.number)
+            throw new RopewalkError("CHECKSUM_MISMATCH", "it does not match its checksum");
         },
         () => segment.row >= 0,
       );
@@ -163,7 +179,10 @@ class Scrub {
       if (id === 0) continue;
       const place = nodes.place(id);
       if (place.segment !== 0) {
-        const still = () => nodes.has(id) && nodes.place(id).offset === place.offset && nodes.place(id).segment === place.segment;
+        const still = () =>
+          nodes.has(id) &&
+          nodes.place(id).offset === place.offset &&
+          nodes.place(id).segment === place.segment;
         const check = async () => {
           const words = await store.read(place);
           const node = decodeNode(words, id, nodes.level(id), cache.slab);
@@ -197,12 +216,18 @@ class Scrub {
     for (let at = 0; at < blocks.length; ) {
       let run = 1;
       const [, segment, offset] = blocks[at]!;
-      while (at + run < blocks.length && run < RUN_BLOCKS_MAX && blocks[at + run]![1] === segment && blocks[at + run]![2] === offset + run * PAGE_BYTES) run += 1;
+      while (
+        at + run < blocks.length &&
+        run < RUN_BLOCKS_MAX &&
+        blocks[at + run]![1] === segment &&
+        blocks[at + run]![2] === offset + run * PAGE_BYTES
+      )
+        run += 1;
       if (!this.#names(id, blocks[at]!)) {
         at += 1;
         continue;
       }
-      this.#engine.log.writeOut();
+      await this.#written();
       const read = await this.#compare(
         `data of segment ${segment}`,
         () => this.#engine.segments.read(segment, offset, this.#buffer, 0, run * PAGE_BYTES),
@@ -210,14 +235,26 @@ class Scrub {
       );
       for (let index = 0; index < run; index += 1) {
         const block = blocks[at + index]!;
-        if (read && checksum(this.#buffer.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES)) !== block[3] && this.#names(id, block)) {
+        if (
+          read &&
+          checksum(this.#buffer.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES)) !== block[3] &&
+          this.#names(id, block)
+        ) {
           this.#engine.counters.checksumErrors += 1;
-          this.#error(`the block at segment ${segment}, offset ${block[2]} (page ${block[0]} of node ${id}) does not match its checksum`);
+          this.#error(
+            `the block at segment ${segment}, offset ${block[2]} (page ${block[0]} of node ${id}) does not match its checksum`,
+          );
         }
         await this.#pause(PAGE_BYTES);
       }
       at += run;
     }
+  }
+
+  /** What the maps refer to is with the kernel; after a failed log some of it never will be. */
+  async #written(): Promise<void> {
+    const { log } = this.#engine;
+    if (log.failed === undefined) await log.whenWritten();
   }
 
   /** Whether the leaf still refers to the block there. */
@@ -246,8 +283,12 @@ export class BackgroundScrub {
 
   start(): void {
     const { settings } = this.#engine;
-    if (this.#running !== undefined || settings.scrubBytesPerSecond === 0 || this.#abort.signal.aborted) return;
-    this.#running = scrub(this.#engine, { signal: this.#abort.signal, bytesPerSecond: () => settings.scrubBytesPerSecond })
+    if (this.#running !== undefined || settings.scrubBytesPerSecond === 0 || this.#abort.signal.aborted)
+      return;
+    this.#running = scrub(this.#engine, {
+      signal: this.#abort.signal,
+      bytesPerSecond: () => settings.scrubBytesPerSecond,
+    })
       .then(
         (result) => {
           this.last = result;
