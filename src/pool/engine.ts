@@ -84,15 +84,28 @@ export class Engine {
    * Whether a record may be appended in this turn: undefined, or what to wait for before asking again.
    * Privileged records are the small ones that give space back or cost none.
    */
-  admit(dataBytes: number, payloadBytes: number, options: { privileged: boolean }): Promise<void> | undefined {
+  admit(
+    dataBytes: number,
+    payloadBytes: number,
+    options: { privileged: boolean },
+  ): Promise<void> | undefined {
     const { log, settings, cache } = this;
-    if (!log.ready(dataBytes, payloadBytes, options.privileged)) return this.#makeReady(dataBytes, payloadBytes, options.privileged);
+    if (!log.ready(dataBytes, payloadBytes, options.privileged))
+      return this.#makeReady(dataBytes, payloadBytes, options.privileged);
     const bytes = log.appendedBytes - this.cutBytes;
     const records = log.sequence - this.cutRecords;
-    if (bytes * 2 < settings.checkpointBytes && records * 2 < settings.checkpointRecords && cache.dirtyBytes * 2 < settings.checkpointNodeBytes)
+    if (
+      bytes * 2 < settings.checkpointBytes &&
+      records * 2 < settings.checkpointRecords &&
+      cache.dirtyBytes * 2 < settings.checkpointNodeBytes
+    )
       return undefined;
     this.wantCheckpoint();
-    if (bytes < settings.checkpointBytes && records < settings.checkpointRecords && cache.dirtyBytes < settings.checkpointNodeBytes)
+    if (
+      bytes < settings.checkpointBytes &&
+      records < settings.checkpointRecords &&
+      cache.dirtyBytes < settings.checkpointNodeBytes
+    )
       return undefined;
     return this.awaitCheckpoint();
   }

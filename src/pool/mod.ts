@@ -1,4 +1,5 @@
 /** The pool room's public door. */
-export * from "./pool-api.ts";
+
 export { Pool } from "./pool.ts";
+export * from "./pool-api.ts";
 export type { PoolEvent, PoolWorld } from "./world.ts";

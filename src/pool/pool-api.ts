@@ -34,9 +34,7 @@ export interface SnapshotInfo {
 }
 
 /** A frozen or live map: a volume as it is now, a snapshot, or a pin. */
-export type MapRef =
-  | { readonly volume: string; readonly snapshot?: string }
-  | { readonly pin: number };
+export type MapRef = { readonly volume: string; readonly snapshot?: string } | { readonly pin: number };
 
 /** A range that differs between two maps, and what the newer one holds there. */
 export interface Difference {
@@ -117,7 +115,13 @@ export type CursorOperation =
   | { readonly kind: "resize"; readonly sizeBytes: number }
   | { readonly kind: "snapshot"; readonly name: string }
   | { readonly kind: "snapshot-delete"; readonly name: string }
-  | { readonly kind: "graft"; readonly offsetBytes: number; readonly lengthBytes: number; readonly source: MapRef; readonly sourceOffsetBytes: number }
+  | {
+      readonly kind: "graft";
+      readonly offsetBytes: number;
+      readonly lengthBytes: number;
+      readonly source: MapRef;
+      readonly sourceOffsetBytes: number;
+    }
   | { readonly kind: "rollback"; readonly name: string; readonly map: MapRef }
   | { readonly kind: "marker"; readonly text: string };
 

@@ -9,12 +9,12 @@ import { type BlockDevice, checkDevice } from "../device/mod.ts";
 import { Checkpointer } from "./checkpoint/checkpointer.ts";
 import { readSlots, recover } from "./checkpoint/recovery.ts";
 import { Collector } from "./collect/collector.ts";
+import { Marker } from "./collect/marker.ts";
 import { SpaceMaker } from "./collect/space-maker.ts";
 import { Cursors } from "./cursor/cursors.ts";
 import { Engine } from "./engine.ts";
 import { PAGE_BYTES, SECTOR_BYTES, VOLUME_BYTES_MAX } from "./format/layout.ts";
 import { SLOT_FILE_BYTES, SLOT_NAMES } from "./format/superblock.ts";
-import { Marker } from "./collect/marker.ts";
 import type { MapRoot } from "./map/map-root.ts";
 import { Reclaimer } from "./map/reclaimer.ts";
 import type {
@@ -33,13 +33,13 @@ import { BackgroundScrub, scrub } from "./scrub/scrub.ts";
 import { verify } from "./scrub/verify.ts";
 import { completeSettings } from "./settings.ts";
 import { type MapObject, quote, type SnapshotObject, type VolumeObject } from "./volume/catalogue.ts";
+import { followed } from "./volume/catalogue-operation.ts";
 import { CatalogueWriter } from "./volume/catalogue-writer.ts";
 import { allocationDepth, differences } from "./volume/extents.ts";
 import { Grafter } from "./volume/grafter.ts";
 import { PageReader } from "./volume/page-reader.ts";
 import { PoolDevice } from "./volume/pool-device.ts";
 import { VolumeWriter } from "./volume/volume-writer.ts";
-import { followed } from "./volume/catalogue-operation.ts";
 import type { PoolWorld } from "./world.ts";
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
@@ -87,7 +87,8 @@ export class Pool {
     await world.disk.lock();
     try {
       const slots = await readSlots(world);
-      if (slots !== undefined && !slots.blank) throw new RopewalkError("ALREADY_EXISTS", "there is a pool in this directory already");
+      if (slots !== undefined && !slots.blank)
+        throw new RopewalkError("ALREADY_EXISTS", "there is a pool in this directory already");
       for (const { name } of await world.disk.list()) {
         if (/^(segment-|spare-|superblock-)/.test(name)) await world.disk.remove(name);
       }
@@ -120,10 +121,12 @@ export class Pool {
     await world.disk.lock();
     try {
       const slots = await readSlots(world);
-      if (slots === undefined || slots.blank) throw new RopewalkError("DATA_DIRECTORY", "there is no pool in this directory");
+      if (slots === undefined || slots.blank)
+        throw new RopewalkError("DATA_DIRECTORY", "there is no pool in this directory");
       const recovered = await recover(world, completeSettings(settings), slots);
       const { engine, superblock } = recovered;
-      if (settings.sizeBytes === undefined && engine.catalogue.sizeBytes > 0) engine.settings.sizeBytes = engine.catalogue.sizeBytes;
+      if (settings.sizeBytes === undefined && engine.catalogue.sizeBytes > 0)
+        engine.settings.sizeBytes = engine.catalogue.sizeBytes;
       engine.segments.incarnation = recovered.incarnation + 1;
       const pool = new Pool(engine);
       for (const segment of recovered.unknown) {
@@ -134,12 +137,18 @@ export class Pool {
           pool.#checkpointer.freed.push(segment);
         }
       }
-      pool.#checkpointer.restored(superblock.checkpoint, superblock.cutSegment, recovered.slot, recovered.previous);
+      pool.#checkpointer.restored(
+        superblock.checkpoint,
+        superblock.cutSegment,
+        recovered.slot,
+        recovered.previous,
+      );
       await engine.log.start(recovered.lastSequence, recovered.incarnation + 1);
       engine.cutRecords = superblock.cutSequence;
       await pool.#settle();
       // A slot whose write a power cut tore is made whole again, so that scrub need not tell it from damage.
-      if (slots.blocks.some((block, slot) => block === undefined && !slots.blanks[slot])) await pool.#checkpointer.runFresh();
+      if (slots.blocks.some((block, slot) => block === undefined && !slots.blanks[slot]))
+        await pool.#checkpointer.runFresh();
       return pool;
     } catch (error) {
       await world.disk.unlock();
@@ -195,7 +204,9 @@ export class Pool {
   // ---- volumes ----
 
   volumes(): VolumeInfo[] {
-    return [...this.#engine.catalogue.volumes.values()].map((volume) => this.#volumeInfo(volume)).sort((a, b) => (a.name < b.name ? -1 : 1));
+    return [...this.#engine.catalogue.volumes.values()]
+      .map((volume) => this.#volumeInfo(volume))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   /** VOLUME_NOT_FOUND */
@@ -232,7 +243,11 @@ export class Pool {
     const { catalogue } = this.#engine;
     const owners = volume === undefined ? [...catalogue.volumes.values()] : [catalogue.volume(volume)];
     return owners
-      .flatMap((owner) => [...catalogue.snapshots.get(owner.id)!.values()].map((snapshot) => this.#snapshotInfo(owner, snapshot)))
+      .flatMap((owner) =>
+        [...catalogue.snapshots.get(owner.id)!.values()].map((snapshot) =>
+          this.#snapshotInfo(owner, snapshot),
+        ),
+      )
       .sort((a, b) => a.sequence - b.sequence);
   }
 
@@ -265,7 +280,10 @@ export class Pool {
     const uuid = this.#uuid();
     await this.#catalogueWriter.commit(() => {
       this.#mustBeNew(name);
-      return { operation: { op: "volume-create", id: this.#catalogueWriter.nextId(), name, uuid, sizeBytes }, volume: this.#catalogueWriter.nextId() };
+      return {
+        operation: { op: "volume-create", id: this.#catalogueWriter.nextId(), name, uuid, sizeBytes },
+        volume: this.#catalogueWriter.nextId(),
+      };
     });
     return this.volume(name);
   }
@@ -275,12 +293,28 @@ export class Pool {
     await this.#catalogueWriter.commit(() => {
       const { catalogue } = this.#engine;
       const volume = catalogue.volume(name);
-      if (volume.clients > 0) throw new RopewalkError("IN_USE", `${volume.clients} client(s) are connected to volume ${quote(name)}; disconnect them first`);
+      if (volume.clients > 0)
+        throw new RopewalkError(
+          "IN_USE",
+          `${volume.clients} client(s) are connected to volume ${quote(name)}; disconnect them first`,
+        );
       const snapshots = catalogue.snapshots.get(volume.id)!.size;
-      if (snapshots > 0) throw new RopewalkError("HAS_SNAPSHOTS", `volume ${quote(name)} has ${snapshots} snapshot(s); delete them first`);
-      if (catalogue.clonesOf(volume.id) > 0) throw new RopewalkError("HAS_CLONES", `volume ${quote(name)} has clones; delete or detach them first`);
+      if (snapshots > 0)
+        throw new RopewalkError(
+          "HAS_SNAPSHOTS",
+          `volume ${quote(name)} has ${snapshots} snapshot(s); delete them first`,
+        );
+      if (catalogue.clonesOf(volume.id) > 0)
+        throw new RopewalkError(
+          "HAS_CLONES",
+          `volume ${quote(name)} has clones; delete or detach them first`,
+        );
       for (const cursor of catalogue.cursors.values()) {
-        if (cursor.volume === volume.id) throw new RopewalkError("IN_USE", `cursor ${quote(cursor.name)} follows volume ${quote(name)}; delete it first`);
+        if (cursor.volume === volume.id)
+          throw new RopewalkError(
+            "IN_USE",
+            `cursor ${quote(cursor.name)} follows volume ${quote(name)}; delete it first`,
+          );
       }
       return { operation: { op: "volume-delete", id: volume.id }, volume: volume.id };
     });
@@ -291,7 +325,10 @@ export class Pool {
     const volume = this.#engine.catalogue.volume(name);
     checkSize(sizeBytes);
     if (sizeBytes < volume.map.sizeBytes && volume.clients > 0)
-      throw new RopewalkError("IN_USE", `${volume.clients} client(s) are connected to volume ${quote(name)}; it cannot shrink under them`);
+      throw new RopewalkError(
+        "IN_USE",
+        `${volume.clients} client(s) are connected to volume ${quote(name)}; it cannot shrink under them`,
+      );
     if (sizeBytes !== volume.map.sizeBytes) await this.#writer.resize(volume, sizeBytes);
     return this.volume(name);
   }
@@ -327,9 +364,22 @@ export class Pool {
     await this.#catalogueWriter.commit(() => {
       const { catalogue } = this.#engine;
       const owner = catalogue.volume(volume);
-      if (catalogue.snapshots.get(owner.id)!.has(name)) throw new RopewalkError("ALREADY_EXISTS", `there is a snapshot ${quote(`${volume}@${name}`)} already`);
+      if (catalogue.snapshots.get(owner.id)!.has(name))
+        throw new RopewalkError(
+          "ALREADY_EXISTS",
+          `there is a snapshot ${quote(`${volume}@${name}`)} already`,
+        );
       this.#mustHaveRoom();
-      return { operation: { op: "snapshot-create", id: this.#catalogueWriter.nextId(), volume: owner.id, name, uuid }, volume: owner.id };
+      return {
+        operation: {
+          op: "snapshot-create",
+          id: this.#catalogueWriter.nextId(),
+          volume: owner.id,
+          name,
+          uuid,
+        },
+        volume: owner.id,
+      };
     });
     return this.snapshot(volume, name);
   }
@@ -340,8 +390,10 @@ export class Pool {
       const { catalogue } = this.#engine;
       const snapshot = catalogue.snapshot(volume, name);
       const full = quote(`${volume}@${name}`);
-      if (snapshot.clients > 0) throw new RopewalkError("IN_USE", `${snapshot.clients} client(s) are connected to snapshot ${full}`);
-      if (catalogue.clonesOf(snapshot.id) > 0) throw new RopewalkError("HAS_CLONES", `snapshot ${full} has clones; delete or detach them first`);
+      if (snapshot.clients > 0)
+        throw new RopewalkError("IN_USE", `${snapshot.clients} client(s) are connected to snapshot ${full}`);
+      if (catalogue.clonesOf(snapshot.id) > 0)
+        throw new RopewalkError("HAS_CLONES", `snapshot ${full} has clones; delete or detach them first`);
       return { operation: { op: "snapshot-delete", id: snapshot.id, name }, volume: snapshot.volume };
     });
   }
@@ -352,16 +404,24 @@ export class Pool {
       const { catalogue } = this.#engine;
       const owner = catalogue.volume(volume);
       const frozen = catalogue.snapshot(volume, snapshot);
-      if (owner.clients > 0) throw new RopewalkError("IN_USE", `${owner.clients} client(s) are connected to volume ${quote(volume)}; disconnect them first`);
+      if (owner.clients > 0)
+        throw new RopewalkError(
+          "IN_USE",
+          `${owner.clients} client(s) are connected to volume ${quote(volume)}; disconnect them first`,
+        );
       const hold = followed(catalogue, owner.id) ? this.#catalogueWriter.nextId() : 0;
-      return { operation: { op: "rollback", volume: owner.id, snapshot: frozen.id, name: snapshot, hold }, volume: owner.id };
+      return {
+        operation: { op: "rollback", volume: owner.id, snapshot: frozen.id, name: snapshot, hold },
+        volume: owner.id,
+      };
     });
     return this.volume(volume);
   }
 
   /** Puts a marker into the volume's record stream; resolves to its sequence when it is durable. */
   async mark(volume: string, text: string): Promise<number> {
-    if (text.length > 4096) throw new RopewalkError("TOO_LARGE", "a marker's text is at most 4,096 characters");
+    if (text.length > 4096)
+      throw new RopewalkError("TOO_LARGE", "a marker's text is at most 4,096 characters");
     let sequence = 0;
     await this.#catalogueWriter.append(() => {
       const { id } = this.#engine.catalogue.volume(volume);
@@ -388,7 +448,9 @@ export class Pool {
   }
 
   #open(object: MapObject): BlockDevice {
-    return checkDevice(new PoolDevice({ engine: this.#engine, reader: this.#reader, writer: this.#writer }, object));
+    return checkDevice(
+      new PoolDevice({ engine: this.#engine, reader: this.#reader, writer: this.#writer }, object),
+    );
   }
 
   // ---- maps ----
@@ -396,11 +458,18 @@ export class Pool {
   #object(map: MapRef): MapObject {
     const { catalogue } = this.#engine;
     if ("pin" in map) return catalogue.pin(map.pin);
-    return map.snapshot === undefined ? catalogue.volume(map.volume) : catalogue.snapshot(map.volume, map.snapshot);
+    return map.snapshot === undefined
+      ? catalogue.volume(map.volume)
+      : catalogue.snapshot(map.volume, map.snapshot);
   }
 
   /** Ranges where `to` reads otherwise than `from`, in order; found by skipping what the two maps share. */
-  async *difference(options: { from: MapRef; to: MapRef; offset?: number; length?: number }): AsyncGenerator<Difference> {
+  async *difference(options: {
+    from: MapRef;
+    to: MapRef;
+    offset?: number;
+    length?: number;
+  }): AsyncGenerator<Difference> {
     const pins: number[] = [];
     const reading: MapObject[] = [];
     try {
@@ -420,7 +489,13 @@ export class Pool {
       const offset = options.offset ?? 0;
       const end = options.length === undefined ? Number.POSITIVE_INFINITY : offset + options.length;
       const [from, to] = frozen as [MapRoot, MapRoot];
-      yield* differences(this.#engine, from, to, Math.floor(offset / PAGE_BYTES), Math.ceil(end / PAGE_BYTES));
+      yield* differences(
+        this.#engine,
+        from,
+        to,
+        Math.floor(offset / PAGE_BYTES),
+        Math.ceil(end / PAGE_BYTES),
+      );
     } finally {
       for (const object of reading) object.clients -= 1;
       for (const pin of pins) await this.unpin(pin);
@@ -428,7 +503,12 @@ export class Pool {
   }
 
   /** How far down a range's data is, as qemu counts: 0 not allocated, 1 the volume's own, 2 shared. */
-  allocationDepth(map: MapRef, offset: number, length: number, extentsMax: number): Promise<{ lengthBytes: number; depth: number }[]> {
+  allocationDepth(
+    map: MapRef,
+    offset: number,
+    length: number,
+    extentsMax: number,
+  ): Promise<{ lengthBytes: number; depth: number }[]> {
     const object = this.#object(map);
     return allocationDepth(this.#engine, () => object.map, offset, length, extentsMax);
   }
@@ -437,10 +517,23 @@ export class Pool {
    * Makes [offset, offset + length) of a volume refer to what [sourceOffset, …) of a map holds, at 4 KiB alignment,
    * without moving data. Resolves when written, with `fua` when durable. INVALID_RANGE
    */
-  async graft(options: { source: MapRef; sourceOffset: number; volume: string; offset: number; length: number; fua?: boolean }): Promise<void> {
+  async graft(options: {
+    source: MapRef;
+    sourceOffset: number;
+    volume: string;
+    offset: number;
+    length: number;
+    fua?: boolean;
+  }): Promise<void> {
     const source = this.#object(options.source);
     const volume = this.#engine.catalogue.volume(options.volume);
-    await this.#grafter.graft({ source, sourceOffset: options.sourceOffset, volume, offset: options.offset, length: options.length });
+    await this.#grafter.graft({
+      source,
+      sourceOffset: options.sourceOffset,
+      volume,
+      offset: options.offset,
+      length: options.length,
+    });
     await (options.fua === true ? this.#engine.log.flush() : this.#engine.log.whenWritten());
   }
 
@@ -449,9 +542,19 @@ export class Pool {
     const persistent = options.persistent ?? false;
     const prepare = () => {
       this.#mustHaveRoom();
-      return { operation: { op: "pin" as const, id: this.#catalogueWriter.nextId(), source: this.#object(map).id, persistent }, volume: 0 };
+      return {
+        operation: {
+          op: "pin" as const,
+          id: this.#catalogueWriter.nextId(),
+          source: this.#object(map).id,
+          persistent,
+        },
+        volume: 0,
+      };
     };
-    const done = persistent ? await this.#catalogueWriter.commit(prepare) : await this.#catalogueWriter.append(prepare);
+    const done = persistent
+      ? await this.#catalogueWriter.commit(prepare)
+      : await this.#catalogueWriter.append(prepare);
     return done.op === "pin" ? done.id : 0;
   }
 
@@ -481,7 +584,10 @@ export class Pool {
    * The next durable records behind `after` (exclusive; default: what was acknowledged), at most `bytesMax` of data
    * but at least one record. Waits up to `waitMs` for one. CURSOR_NOT_FOUND, PIN_DROPPED
    */
-  readCursor(name: string, options: { after?: number; bytesMax?: number; waitMs?: number } = {}): Promise<CursorRecord[]> {
+  readCursor(
+    name: string,
+    options: { after?: number; bytesMax?: number; waitMs?: number } = {},
+  ): Promise<CursorRecord[]> {
     return this.#cursors.read(name, options);
   }
 
@@ -531,13 +637,22 @@ export class Pool {
   }
 
   /** Changes live settings; `sizeBytes` is kept in the pool and may fall to what is used. INVALID_ARGUMENT, INVALID_SIZE */
-  async set(settings: Partial<Pick<PoolSettings, "sizeBytes" | "collectAboveRatio" | "scrubBytesPerSecond" | "nodeCacheBytes">>): Promise<void> {
+  async set(
+    settings: Partial<
+      Pick<PoolSettings, "sizeBytes" | "collectAboveRatio" | "scrubBytesPerSecond" | "nodeCacheBytes">
+    >,
+  ): Promise<void> {
     const engine = this.#engine;
     const complete = completeSettings({ ...engine.settings, ...settings });
     const { sizeBytes } = settings;
     if (sizeBytes !== undefined) {
-      const inUse = (engine.segments.all.size + engine.settings.reserveSegments) * engine.segments.segmentBytes;
-      if (sizeBytes < inUse) throw new RopewalkError("INVALID_SIZE", `the pool uses ${inUse} bytes; free some (gc) before it shrinks`);
+      const inUse =
+        (engine.segments.all.size + engine.settings.reserveSegments) * engine.segments.segmentBytes;
+      if (sizeBytes < inUse)
+        throw new RopewalkError(
+          "INVALID_SIZE",
+          `the pool uses ${inUse} bytes; free some (gc) before it shrinks`,
+        );
       await this.#catalogueWriter.commit(() => ({ operation: { op: "pool-size", sizeBytes }, volume: 0 }));
     }
     Object.assign(engine.settings, complete);
@@ -568,24 +683,36 @@ export class Pool {
   }
 
   /** Reads everything that the maps refer to and compares checksums. CANCELLED */
-  scrub(options: { onError?: (sentence: string) => void; onProgress?: (blocks: number) => void; signal?: AbortSignal } = {}): Promise<ScrubResult> {
+  scrub(
+    options: {
+      onError?: (sentence: string) => void;
+      onProgress?: (blocks: number) => void;
+      signal?: AbortSignal;
+    } = {},
+  ): Promise<ScrubResult> {
     return scrub(this.#engine, options);
   }
 
   /** Recomputes counts, referrers and live blocks from the maps and returns what does not agree: the pool's fsck. */
   async verify(): Promise<string[]> {
-    await this.#reclaimer.drain();
-    return verify(this.#engine);
+    return this.#collector.paused(async () => {
+      await this.#reclaimer.drain();
+      return verify(this.#engine);
+    });
   }
 
   #mustBeNew(name: string): void {
-    if (this.#engine.catalogue.volumes.has(name)) throw new RopewalkError("ALREADY_EXISTS", `there is a volume ${quote(name)} already`);
+    if (this.#engine.catalogue.volumes.has(name))
+      throw new RopewalkError("ALREADY_EXISTS", `there is a volume ${quote(name)} already`);
     this.#mustHaveRoom();
   }
 
   #mustHaveRoom(): void {
     if (this.#engine.catalogue.objects.size >= OBJECTS_MAX)
-      throw new RopewalkError("TOO_MANY", `the pool has ${OBJECTS_MAX} volumes, snapshots and pins; delete some`);
+      throw new RopewalkError(
+        "TOO_MANY",
+        `the pool has ${OBJECTS_MAX} volumes, snapshots and pins; delete some`,
+      );
   }
 
   #uuid(): string {
@@ -598,10 +725,22 @@ export class Pool {
 }
 
 function checkName(name: string): void {
-  if (!NAME.test(name)) throw new RopewalkError("INVALID_NAME", `${quote(name)} is no valid name: it must match [a-z0-9][a-z0-9._-]{0,62}`);
+  if (!NAME.test(name))
+    throw new RopewalkError(
+      "INVALID_NAME",
+      `${quote(name)} is no valid name: it must match [a-z0-9][a-z0-9._-]{0,62}`,
+    );
 }
 
 function checkSize(sizeBytes: number): void {
-  if (!Number.isSafeInteger(sizeBytes) || sizeBytes <= 0 || sizeBytes % SECTOR_BYTES !== 0 || sizeBytes > VOLUME_BYTES_MAX)
-    throw new RopewalkError("INVALID_SIZE", `a volume's size must be a positive multiple of ${SECTOR_BYTES} bytes, at most ${VOLUME_BYTES_MAX}`);
+  if (
+    !Number.isSafeInteger(sizeBytes) ||
+    sizeBytes <= 0 ||
+    sizeBytes % SECTOR_BYTES !== 0 ||
+    sizeBytes > VOLUME_BYTES_MAX
+  )
+    throw new RopewalkError(
+      "INVALID_SIZE",
+      `a volume's size must be a positive multiple of ${SECTOR_BYTES} bytes, at most ${VOLUME_BYTES_MAX}`,
+    );
 }

@@ -33,7 +33,11 @@ export function completeSettings(given: Partial<PoolSettings>): PoolSettings {
     if (!Number.isFinite(value) || value < 0) refuse(`${name} must not be negative`);
   }
   const { segmentBytes } = settings;
-  if (segmentBytes < SEGMENT_BYTES_MIN || segmentBytes > SEGMENT_BYTES_MAX || (segmentBytes & (segmentBytes - 1)) !== 0)
+  if (
+    segmentBytes < SEGMENT_BYTES_MIN ||
+    segmentBytes > SEGMENT_BYTES_MAX ||
+    (segmentBytes & (segmentBytes - 1)) !== 0
+  )
     refuse(`segmentBytes must be a power of two from ${SEGMENT_BYTES_MIN} to ${SEGMENT_BYTES_MAX}`);
   if (settings.reserveSegments < 3) refuse("reserveSegments must be at least 3");
   if (settings.sizeBytes < (settings.reserveSegments + 4) * segmentBytes)

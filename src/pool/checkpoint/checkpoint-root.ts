@@ -33,7 +33,8 @@ export function encodeRoot(root: CheckpointRoot): Uint32Array {
 }
 
 export function decodeRoot(words: Uint32Array): CheckpointRoot {
-  if (words.length !== WORDS || words[0] !== MAGIC) throw new RopewalkError("POOL_DAMAGED", "the checkpoint's root is malformed");
+  if (words.length !== WORDS || words[0] !== MAGIC)
+    throw new RopewalkError("POOL_DAMAGED", "the checkpoint's root is malformed");
   const place = (index: number): Place => {
     const at = 6 + index * 4;
     return { segment: words[at]!, offset: words[at + 1]!, length: words[at + 2]!, checksum: words[at + 3]! };

@@ -14,8 +14,8 @@ import { roundUp } from "../format/layout.ts";
 import { NODE_WORDS_MAX } from "../format/node-codec.ts";
 import { SegmentKind } from "../format/segment.ts";
 import { encodeSuperblock, type Place, SLOT_NAMES } from "../format/superblock.ts";
-import type { Segment } from "../log/segment.ts";
 import { OWNER_WORDS } from "../log/owners.ts";
+import type { Segment } from "../log/segment.ts";
 import type { Node } from "../map/node-cache.ts";
 import { nodeIndex } from "../map/node-table.ts";
 import { PAGE_WORDS, type PagedTable } from "../map/paged-table.ts";
@@ -138,7 +138,8 @@ export class Checkpointer {
     const freed = this.#takeFreed(log.segment);
     const owners: Cut["owners"] = [];
     for (const segment of segments.all.values()) {
-      if (segment.owners === undefined || segment.row < 0 || segment.owners.saved === segment.owners.length) continue;
+      if (segment.owners === undefined || segment.row < 0 || segment.owners.saved === segment.owners.length)
+        continue;
       owners.push({ segment, row: segment.row, length: segment.owners.length });
       // The row will name the new owner page, so its page is part of this checkpoint.
       segments.table.edit(segment.row);
@@ -177,7 +178,8 @@ export class Checkpointer {
     const freed: Segment[] = [];
     for (const segment of segments.all.values()) {
       if (segment.row < 0 || !segment.sealed || segment === current || segment === log.spareSegment) continue;
-      if (segments.live(segment) > 0 || (segment.kind === SegmentKind.log && segment.number >= pinned)) continue;
+      if (segments.live(segment) > 0 || (segment.kind === SegmentKind.log && segment.number >= pinned))
+        continue;
       const owners = segments.ownersPlace(segment);
       if (owners !== undefined) this.#engine.store.free(owners.segment, owners.length);
       segment.owners = undefined;
@@ -268,8 +270,12 @@ export class Checkpointer {
       previous.push(placed);
       return placed;
     };
-    const nodeDirectory = await putWhole(encodeDirectory(nodes.table, Math.ceil(cut.nodeBound / (PAGE_WORDS / nodes.table.entryWords))));
-    const segmentDirectory = await putWhole(encodeDirectory(segments.table, Math.ceil(cut.segmentRows / (PAGE_WORDS / segments.table.entryWords))));
+    const nodeDirectory = await putWhole(
+      encodeDirectory(nodes.table, Math.ceil(cut.nodeBound / (PAGE_WORDS / nodes.table.entryWords))),
+    );
+    const segmentDirectory = await putWhole(
+      encodeDirectory(segments.table, Math.ceil(cut.segmentRows / (PAGE_WORDS / segments.table.entryWords))),
+    );
     const catalogue = await putWhole(cut.catalogue);
     const reclaim = await putWhole(cut.reclaim);
     const rootWords = encodeRoot({
@@ -350,8 +356,10 @@ export class Checkpointer {
     for (const segment of segments.all.values()) {
       const { owners } = segment;
       // A sealed segment's owner page is read again when it is collected.
-      if (owners !== undefined && segment.sealed && owners.saved === owners.length) segment.owners = undefined;
-      if (segment.kind !== SegmentKind.metadata || segment === store.segment || segment.freedAt !== 0) continue;
+      if (owners !== undefined && segment.sealed && owners.saved === owners.length)
+        segment.owners = undefined;
+      if (segment.kind !== SegmentKind.metadata || segment === store.segment || segment.freedAt !== 0)
+        continue;
       if (segment.metadataLive === 0 && segment.sealed) {
         segment.freedAt = cut.checkpoint;
         this.freed.push(segment);
@@ -371,7 +379,8 @@ export class Checkpointer {
     nodes.table.unfreeze();
     segments.table.unfreeze();
     cache.unfreeze(cut.nodes);
-    for (const piece of [...cut.obsolete, ...cut.previous]) cut.frees.push(piece.segment, roundUp(piece.length, 8));
+    for (const piece of [...cut.obsolete, ...cut.previous])
+      cut.frees.push(piece.segment, roundUp(piece.length, 8));
     store.returnFrees(cut.frees);
     for (const segment of cut.freed) {
       segment.freedAt = cut.checkpoint;
@@ -388,7 +397,13 @@ export class Checkpointer {
     const capacity = segments.segmentBytes;
     const candidates: Segment[] = [];
     for (const segment of segments.all.values()) {
-      if (segment.kind !== SegmentKind.metadata || segment === store.segment || segment.freedAt !== 0 || !segment.sealed) continue;
+      if (
+        segment.kind !== SegmentKind.metadata ||
+        segment === store.segment ||
+        segment.freedAt !== 0 ||
+        !segment.sealed
+      )
+        continue;
       if (segment.metadataLive > 0 && segment.metadataLive < capacity * EMPTY_BELOW) candidates.push(segment);
     }
     candidates.sort((a, b) => a.metadataLive - b.metadataLive);

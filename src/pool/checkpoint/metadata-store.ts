@@ -38,7 +38,10 @@ export class MetadataStore {
   /** Makes sure that a piece of `words` words can be put. */
   async makeRoom(words: number): Promise<void> {
     const bytes = roundUp(words * 4, 8);
-    assert(bytes <= this.#segments.segmentBytes - SEGMENT_HEADER_BYTES - SEGMENT_FOOTER_BYTES, "a piece fits a segment");
+    assert(
+      bytes <= this.#segments.segmentBytes - SEGMENT_HEADER_BYTES - SEGMENT_FOOTER_BYTES,
+      "a piece fits a segment",
+    );
     if (this.fits(words)) return;
     const segment = await this.#segments.take(SegmentKind.metadata, "checkpoint");
     this.writeOut();
@@ -101,7 +104,11 @@ export class MetadataStore {
     this.#unsynced.clear();
     await Promise.all(segments.map((segment) => segment.file!.sync()));
     // What is durable is not written again: the next piece starts in a sector of its own.
-    if (this.segment !== undefined) this.#written = Math.min(roundUp(this.#written, 4096), this.#segments.segmentBytes - SEGMENT_FOOTER_BYTES);
+    if (this.segment !== undefined)
+      this.#written = Math.min(
+        roundUp(this.#written, 4096),
+        this.#segments.segmentBytes - SEGMENT_FOOTER_BYTES,
+      );
   }
 
   /** A piece that the live state no longer refers to. */
@@ -149,7 +156,8 @@ export class MetadataStore {
   }
 
   #settle(place: Place): void {
-    if (place.segment === this.segment?.number && place.offset + place.length > this.#written) this.writeOut();
+    if (place.segment === this.segment?.number && place.offset + place.length > this.#written)
+      this.writeOut();
   }
 }
 

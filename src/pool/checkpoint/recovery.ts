@@ -10,7 +10,13 @@ import { bytesOfWords } from "../../base/words.ts";
 import { Engine } from "../engine.ts";
 import { NODE_INDEX_FIRST, SEGMENT_HEADER_BYTES } from "../format/layout.ts";
 import { decodeSegmentHeader, type SegmentHeader, SegmentKind, segmentNumberOf } from "../format/segment.ts";
-import { decodeSuperblock, type Place, SLOT_BYTES, SLOT_NAMES, type Superblock } from "../format/superblock.ts";
+import {
+  decodeSuperblock,
+  type Place,
+  SLOT_BYTES,
+  SLOT_NAMES,
+  type Superblock,
+} from "../format/superblock.ts";
 import { readChain } from "../log/log-chain.ts";
 import { OWNER_WORDS, Owners } from "../log/owners.ts";
 import { Segment } from "../log/segment.ts";
@@ -78,13 +84,17 @@ export async function recover(world: PoolWorld, settings: PoolSettings, slots: S
       return await rebuild(engine, slots, slot);
     } catch (error) {
       await engine.segments.closeAll();
-      const recoverable = error instanceof RopewalkError && (error.code === "POOL_DAMAGED" || error.code === "CHECKSUM_MISMATCH");
+      const recoverable =
+        error instanceof RopewalkError &&
+        (error.code === "POOL_DAMAGED" || error.code === "CHECKSUM_MISMATCH");
       if (!recoverable) throw error;
       first ??= error;
     }
   }
   if (first instanceof RopewalkError && first.code === "CHECKSUM_MISMATCH") {
-    throw new RopewalkError("POOL_DAMAGED", `the pool's metadata is damaged: ${first.message}`, { cause: first });
+    throw new RopewalkError("POOL_DAMAGED", `the pool's metadata is damaged: ${first.message}`, {
+      cause: first,
+    });
   }
   throw first;
 }
@@ -112,15 +122,18 @@ async function rebuild(engine: Engine, slots: Slots, slot: number): Promise<Reco
 
   // The checkpoint.
   const root = decodeRoot(await store.read(superblock.root));
-  if (root.checkpoint !== superblock.checkpoint) throw new RopewalkError("POOL_DAMAGED", "the slot points to another checkpoint");
+  if (root.checkpoint !== superblock.checkpoint)
+    throw new RopewalkError("POOL_DAMAGED", "the slot points to another checkpoint");
   await restoreTable(engine, nodes.table, root.nodeDirectory, root.nodeBound);
   await restoreTable(engine, segments.table, root.segmentDirectory, root.segmentRows);
-  if (root.nodeBound < NODE_INDEX_FIRST) throw new RopewalkError("POOL_DAMAGED", "the node table is too short");
+  if (root.nodeBound < NODE_INDEX_FIRST)
+    throw new RopewalkError("POOL_DAMAGED", "the node table is too short");
   nodes.restored();
   for (let row = 0; row < segments.table.length; row += 1) {
     const segment = segments.restoreRow(row);
     if (segment === undefined) continue;
-    if (!segments.all.has(segment.number)) throw new RopewalkError("POOL_DAMAGED", `segment ${segment.number} is missing`);
+    if (!segments.all.has(segment.number))
+      throw new RopewalkError("POOL_DAMAGED", `segment ${segment.number} is missing`);
     segments.all.set(segment.number, segment);
   }
   const catalogueBytes = bytesOfWords(await store.read(root.catalogue)).subarray(0, root.catalogueBytes);
@@ -214,17 +227,27 @@ async function readHeader(engine: Engine, segment: Segment): Promise<SegmentHead
   return header.segmentBytes === segments.segmentBytes ? header : undefined;
 }
 
-async function restoreTable(engine: Engine, table: PagedTable, directory: Place, entries: number): Promise<void> {
+async function restoreTable(
+  engine: Engine,
+  table: PagedTable,
+  directory: Place,
+  entries: number,
+): Promise<void> {
   const { store } = engine;
   const pages = Math.ceil(entries / (PAGE_WORDS / table.entryWords));
   const words = await store.read(directory);
-  if (words.length !== Math.max(1, pages * 3)) throw new RopewalkError("POOL_DAMAGED", "a table's directory is malformed");
+  if (words.length !== Math.max(1, pages * 3))
+    throw new RopewalkError("POOL_DAMAGED", "a table's directory is malformed");
   table.clear();
   const window = 64;
   for (let from = 0; from < pages; from += window) {
     const batch = [];
     for (let page = from; page < Math.min(pages, from + window); page += 1) {
-      const place = { segment: words[page * 3]!, offset: words[page * 3 + 1]!, checksum: words[page * 3 + 2]! };
+      const place = {
+        segment: words[page * 3]!,
+        offset: words[page * 3 + 1]!,
+        checksum: words[page * 3 + 2]!,
+      };
       batch.push(store.read({ ...place, length: PAGE_WORDS * 4 }).then((restored) => ({ restored, place })));
     }
     for (const { restored, place } of await Promise.all(batch)) table.restorePage(restored, place);
@@ -239,7 +262,8 @@ function countMetadata(engine: Engine, previous: Place[]): Set<number> {
   const count = (segment: number, length: number) => {
     used.add(segment);
     const metadata = segments.get(segment);
-    if (metadata.row >= 0) throw new RopewalkError("POOL_DAMAGED", `metadata is said to stand in data segment ${segment}`);
+    if (metadata.row >= 0)
+      throw new RopewalkError("POOL_DAMAGED", `metadata is said to stand in data segment ${segment}`);
     metadata.metadataLive += Math.ceil(length / 8) * 8;
     metadata.sealed = true;
   };
@@ -249,12 +273,14 @@ function countMetadata(engine: Engine, previous: Place[]): Set<number> {
     const place = nodes.place(id);
     count(place.segment, place.length);
   }
-  for (const table of [nodes.table, segments.table]) for (const place of table.places) if (place !== undefined) count(place.segment, PAGE_WORDS * 4);
+  for (const table of [nodes.table, segments.table])
+    for (const place of table.places) if (place !== undefined) count(place.segment, PAGE_WORDS * 4);
   for (const segment of [...segments.all.values()]) {
     if (segment.row < 0) continue;
     const place = segments.ownersPlace(segment);
     if (place === undefined) continue;
-    if (place.length % (OWNER_WORDS * 4) !== 0) throw new RopewalkError("POOL_DAMAGED", "an owner page is malformed");
+    if (place.length % (OWNER_WORDS * 4) !== 0)
+      throw new RopewalkError("POOL_DAMAGED", "an owner page is malformed");
     count(place.segment, place.length);
   }
   for (const place of previous) count(place.segment, place.length);

@@ -55,6 +55,21 @@ export class Collector {
     await this.#running?.catch(() => undefined);
   }
 
+  /** Runs `action` while nothing is moved. */
+  async paused<T>(action: () => Promise<T>): Promise<T> {
+    while (this.#running !== undefined) await this.#running.catch(() => undefined);
+    const done = action();
+    this.#running = done.then(
+      () => {
+        this.#running = undefined;
+      },
+      () => {
+        this.#running = undefined;
+      },
+    );
+    return done;
+  }
+
   /** Data segments' bytes over live bytes. */
   get ratio(): number {
     const { segments } = this.#engine;

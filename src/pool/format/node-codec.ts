@@ -102,7 +102,8 @@ function damaged(id: number, what: string): RopewalkError {
 export function decodeNode(words: Uint32Array, id: number, level: number, slab: LeafSlab): Leaf | InnerNode {
   if (words.length < HEADER_WORDS || words[0] !== NODE_MAGIC) throw damaged(id, "magic");
   if (joinWords(words[2]!, words[3]!) !== id) throw damaged(id, "another node's bytes");
-  if ((words[1]! & 0xff) !== level || words[1]! >>> 8 !== ENCODING_WHOLE) throw damaged(id, "level or encoding");
+  if ((words[1]! & 0xff) !== level || words[1]! >>> 8 !== ENCODING_WHOLE)
+    throw damaged(id, "level or encoding");
   return level === 0 ? decodeLeaf(words, id, slab) : decodeInner(words, id, level);
 }
 
@@ -136,7 +137,10 @@ function decodeLeaf(words: Uint32Array, id: number, slab: LeafSlab): Leaf {
     previousEnd = page + length;
     const value = kind === EntryKind.zero ? 0 : words[at + 1]!;
     const second = kind === EntryKind.zero ? 0 : words[at + 2]!;
-    if (value > VALUE_MASK || (kind === EntryKind.foreign && (value >= foreignCount || second + length > LEAF_PAGES)))
+    if (
+      value > VALUE_MASK ||
+      (kind === EntryKind.foreign && (value >= foreignCount || second + length > LEAF_PAGES))
+    )
       throw damaged(id, "run target");
     if (kind === EntryKind.own && (value === 0 || second % 8 !== 0)) throw damaged(id, "run place");
     const first = ((kind << KIND_SHIFT) | value) >>> 0;

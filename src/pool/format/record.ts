@@ -6,7 +6,13 @@
  */
 import { checksum } from "../../base/checksum.ts";
 import { highWord, joinWords } from "../../base/words.ts";
-import { PAGE_BYTES, RECORD_ALIGN_BYTES, RECORD_PAYLOAD_BYTES_MAX, REQUEST_BYTES_MAX, roundUp } from "./layout.ts";
+import {
+  PAGE_BYTES,
+  RECORD_ALIGN_BYTES,
+  RECORD_PAYLOAD_BYTES_MAX,
+  REQUEST_BYTES_MAX,
+  roundUp,
+} from "./layout.ts";
 
 export const RECORD_MAGIC = 0x6352_7752;
 export const RECORD_HEADER_BYTES = 88;

@@ -63,7 +63,10 @@ export function decodeSegmentHeader(source: Uint8Array): SegmentHeader | undefin
   words[1] = 0;
   if (checksum(bytes) !== sum) return undefined;
   if (words[2]! > FORMAT_VERSION) {
-    throw new RopewalkError("POOL_NEWER", `a segment has format version ${words[2]}; this program knows ${FORMAT_VERSION}`);
+    throw new RopewalkError(
+      "POOL_NEWER",
+      `a segment has format version ${words[2]}; this program knows ${FORMAT_VERSION}`,
+    );
   }
   const kind = words[3]! & 0xff;
   if (kind < SegmentKind.log || kind > SegmentKind.metadata) return undefined;
@@ -114,7 +117,8 @@ export function decodeSegmentFooter(source: Uint8Array, header: SegmentHeader): 
   const sum = words[1]!;
   words[1] = 0;
   if (checksum(bytes) !== sum) return undefined;
-  if (words[2] !== header.number || words[8] !== header.keyLow || words[9] !== header.keyHigh) return undefined;
+  if (words[2] !== header.number || words[8] !== header.keyLow || words[9] !== header.keyHigh)
+    return undefined;
   return {
     number: words[2]!,
     end: words[3]!,

@@ -58,7 +58,10 @@ export async function readChain(options: {
   const ends = new Map<number, number>();
   if (header !== undefined) walked.push(header.number);
   for (;;) {
-    const superseding = highest(firsts.get(sequence + 1), (each) => each.begins && each.incarnation > incarnation);
+    const superseding = highest(
+      firsts.get(sequence + 1),
+      (each) => each.begins && each.incarnation > incarnation,
+    );
     if (superseding === undefined && scanner !== undefined) {
       const record = await nextRecord(scanner, position, sequence + 1, incarnation);
       if (record !== undefined) {
@@ -70,7 +73,12 @@ export async function readChain(options: {
       }
     }
     if (scanner !== undefined) ends.set(scanner.number, position);
-    const next = superseding ?? highest(firsts.get(sequence + 1), (each) => each.incarnation === incarnation && each.number !== header?.number);
+    const next =
+      superseding ??
+      highest(
+        firsts.get(sequence + 1),
+        (each) => each.incarnation === incarnation && each.number !== header?.number,
+      );
     if (next === undefined || walked.includes(next.number)) break;
     header = next;
     incarnation = next.incarnation;
@@ -124,9 +132,13 @@ async function verified(
   };
 }
 
-function highest(headers: SegmentHeader[] | undefined, fits: (header: SegmentHeader) => boolean): SegmentHeader | undefined {
+function highest(
+  headers: SegmentHeader[] | undefined,
+  fits: (header: SegmentHeader) => boolean,
+): SegmentHeader | undefined {
   let best: SegmentHeader | undefined;
-  for (const header of headers ?? []) if (fits(header) && (best === undefined || header.incarnation > best.incarnation)) best = header;
+  for (const header of headers ?? [])
+    if (fits(header) && (best === undefined || header.incarnation > best.incarnation)) best = header;
   return best;
 }
 
@@ -139,7 +151,8 @@ export async function nextRecord(
 ): Promise<RecordHeader | undefined> {
   for (const at of new Set([position, roundUp(position, PAGE_BYTES)])) {
     const record = await scanner.recordAt(at);
-    if (record !== undefined && record.sequence === sequence && record.incarnation === incarnation) return record;
+    if (record !== undefined && record.sequence === sequence && record.incarnation === incarnation)
+      return record;
   }
   return undefined;
 }

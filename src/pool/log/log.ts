@@ -154,7 +154,9 @@ export class Log {
   }
 
   #arenaFits(headerBytes: number, dataBytes: number): boolean {
-    return this.#filled + headerBytes + (dataBytes >= DIRECT_BYTES ? 2 * PAGE_BYTES : dataBytes) <= ARENA_BYTES;
+    return (
+      this.#filled + headerBytes + (dataBytes >= DIRECT_BYTES ? 2 * PAGE_BYTES : dataBytes) <= ARENA_BYTES
+    );
   }
 
   check(): void {
@@ -249,7 +251,10 @@ export class Log {
     const dataPages = dataBytes / PAGE_BYTES;
     const payloadBytes = payload?.length ?? 0;
     const headerBytes = recordHeaderBytes(dataPages, payloadBytes);
-    assert(dataBytes <= REQUEST_BYTES_MAX + PAGE_BYTES && dataBytes % PAGE_BYTES === 0, "whole pages, one request");
+    assert(
+      dataBytes <= REQUEST_BYTES_MAX + PAGE_BYTES && dataBytes % PAGE_BYTES === 0,
+      "whole pages, one request",
+    );
     const direct = dataBytes >= DIRECT_BYTES;
     if (!this.#arenaFits(headerBytes, dataBytes)) this.writeOut();
     this.check();
@@ -261,7 +266,9 @@ export class Log {
     this.checksumsAt = sum;
     for (const part of data) {
       for (let offset = 0; offset < part.length; offset += PAGE_BYTES) {
-        this.#arena[sum] = checksum(part.length === PAGE_BYTES ? part : part.subarray(offset, offset + PAGE_BYTES));
+        this.#arena[sum] = checksum(
+          part.length === PAGE_BYTES ? part : part.subarray(offset, offset + PAGE_BYTES),
+        );
         sum += 1;
       }
     }
@@ -320,7 +327,8 @@ export class Log {
   }
 
   #closePart(): void {
-    if (this.#filled > this.#partStart) this.#parts.push(this.#arenaBytes.subarray(this.#partStart, this.#filled));
+    if (this.#filled > this.#partStart)
+      this.#parts.push(this.#arenaBytes.subarray(this.#partStart, this.#filled));
     this.#partStart = this.#filled;
   }
 
@@ -371,7 +379,9 @@ export class Log {
       else this.writeOut();
     }
     this.#syncIfDue();
-    this.#timer ??= this.#closed ? undefined : this.#world.clock.after(this.#settings.syncIntervalMs, () => this.#tick());
+    this.#timer ??= this.#closed
+      ? undefined
+      : this.#world.clock.after(this.#settings.syncIntervalMs, () => this.#tick());
   }
 
   #syncIfDue(): void {

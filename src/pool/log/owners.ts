@@ -3,8 +3,9 @@
  * SSA). Always holds: entries are only added; the owner of a block never changes, and an entry of a block that
  * died just stays.
  */
-import { highWord, joinWords, TWO_32 } from "../../base/words.ts";
+
 import { assert } from "../../base/assert.ts";
+import { highWord, joinWords, TWO_32 } from "../../base/words.ts";
 
 export const OWNER_WORDS = 3;
 

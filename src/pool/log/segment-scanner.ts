@@ -52,7 +52,12 @@ export class SegmentScanner {
     const fixed = await this.#bytes(position, RECORD_HEADER_BYTES);
     const headerBytes = headerBytesAt(fixed, this.#keyLow, this.#keyHigh);
     if (headerBytes === undefined) return undefined;
-    const header = decodeRecordHeader(await this.#bytes(position, headerBytes), position, this.#keyLow, this.#keyHigh);
+    const header = decodeRecordHeader(
+      await this.#bytes(position, headerBytes),
+      position,
+      this.#keyLow,
+      this.#keyHigh,
+    );
     if (header === undefined || position + recordBytes(header) > this.#end) return undefined;
     return header;
   }
@@ -74,7 +79,8 @@ export class SegmentScanner {
       const usable = bytes.length - (bytes.length % RECORD_ALIGN_BYTES);
       const found: number[] = [];
       const words = new Int32Array(bytes.buffer, bytes.byteOffset, usable / 4);
-      for (let word = 0; word < words.length; word += RECORD_ALIGN_BYTES / 4) if (words[word] === RECORD_MAGIC) found.push(at + word * 4);
+      for (let word = 0; word < words.length; word += RECORD_ALIGN_BYTES / 4)
+        if (words[word] === RECORD_MAGIC) found.push(at + word * 4);
       for (const candidate of found) {
         const header = await this.recordAt(candidate);
         if (header !== undefined) highest = Math.max(highest, header.durable);

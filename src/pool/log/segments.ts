@@ -9,12 +9,7 @@ import { assert } from "../../base/assert.ts";
 import { RopewalkError } from "../../base/errors.ts";
 import type { Disk, DiskFile, Random } from "../../ports/mod.ts";
 import { SEGMENT_HEADER_BYTES, SEGMENT_NUMBER_MAX } from "../format/layout.ts";
-import {
-  encodeSegmentHeader,
-  type SegmentHeader,
-  SegmentKind,
-  segmentName,
-} from "../format/segment.ts";
+import { encodeSegmentHeader, type SegmentHeader, SegmentKind, segmentName } from "../format/segment.ts";
 import type { Place } from "../format/superblock.ts";
 import { PagedTable } from "../map/paged-table.ts";
 import type { PoolSettings } from "../pool-api.ts";
@@ -89,13 +84,15 @@ export class Segments {
 
   get(number: number): Segment {
     const segment = this.all.get(number);
-    if (segment === undefined) throw new RopewalkError("POOL_DAMAGED", `segment ${number} is referred to but not there`);
+    if (segment === undefined)
+      throw new RopewalkError("POOL_DAMAGED", `segment ${number} is referred to but not there`);
     return segment;
   }
 
   adoptSpares(names: string[]): void {
     this.#spares = names;
-    for (const name of names) this.#nextSpare = Math.max(this.#nextSpare, Number.parseInt(name.slice(6), 16) + 1);
+    for (const name of names)
+      this.#nextSpare = Math.max(this.#nextSpare, Number.parseInt(name.slice(6), 16) + 1);
   }
 
   /** Fills the reserve as far as there is room. Never throws NO_SPACE. */
@@ -140,7 +137,8 @@ export class Segments {
   async #take(kind: number, purpose: "client" | "upkeep" | "checkpoint"): Promise<Segment> {
     await this.#topping;
     const { reserveSegments } = this.#settings;
-    const keep = purpose === "client" ? reserveSegments : purpose === "upkeep" ? Math.ceil(reserveSegments / 2) : 0;
+    const keep =
+      purpose === "client" ? reserveSegments : purpose === "upkeep" ? Math.ceil(reserveSegments / 2) : 0;
     if (this.#spares.length <= keep) {
       if (this.files >= this.filesMax) throw full();
       await this.#makeSpare();
@@ -285,12 +283,24 @@ export class Segments {
   }
 
   /** Reads from a segment without waiting; false when that cannot be done. */
-  readNow(number: number, position: number, target: Uint8Array, targetOffset: number, length: number): boolean {
+  readNow(
+    number: number,
+    position: number,
+    target: Uint8Array,
+    targetOffset: number,
+    length: number,
+  ): boolean {
     const file = this.get(number).file;
     return file?.readNow(position, target, targetOffset, length) ?? false;
   }
 
-  async read(number: number, position: number, target: Uint8Array, targetOffset: number, length: number): Promise<void> {
+  async read(
+    number: number,
+    position: number,
+    target: Uint8Array,
+    targetOffset: number,
+    length: number,
+  ): Promise<void> {
     const segment = this.get(number);
     segment.readers += 1;
     try {
@@ -317,7 +327,13 @@ export class Segments {
     for (const segment of this.all.values()) {
       if (this.#handles < HANDLES_MAX * 0.9) return;
       // Recent ones may be written or synced still; their handles stay.
-      if (segment.file === undefined || segment.readers > 0 || !segment.sealed || segment.number > this.nextNumber - 64) continue;
+      if (
+        segment.file === undefined ||
+        segment.readers > 0 ||
+        !segment.sealed ||
+        segment.number > this.nextNumber - 64
+      )
+        continue;
       const { file } = segment;
       segment.file = undefined;
       this.#handles -= 1;
@@ -344,7 +360,8 @@ export class Segments {
 
   /** Removes spares that a smaller pool size has no room for. */
   async trimSpares(): Promise<void> {
-    while (this.#spares.length > 0 && this.files > this.filesMax) await this.#disk.remove(this.#spares.pop()!);
+    while (this.#spares.length > 0 && this.files > this.filesMax)
+      await this.#disk.remove(this.#spares.pop()!);
   }
 
   async closeAll(): Promise<void> {
@@ -364,5 +381,8 @@ function writePlace(page: Uint32Array, at: number, place: Place): void {
 }
 
 function full(): RopewalkError {
-  return new RopewalkError("NO_SPACE", "the pool is full: delete volumes or snapshots, trim, or grow the pool");
+  return new RopewalkError(
+    "NO_SPACE",
+    "the pool is full: delete volumes or snapshots, trim, or grow the pool",
+  );
 }

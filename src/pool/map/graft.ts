@@ -52,7 +52,8 @@ function* pieces(range: GraftRange): Iterable<Piece> {
   while (pages > 0) {
     let piece: Piece;
     const alike = (unit: number) => sourcePage % unit === 0 && targetPage % unit === 0 && pages >= unit;
-    if (alike(SUBTREE_PAGES) && range.target.height >= 2) piece = { level: 1, sourcePage, targetPage, pages: SUBTREE_PAGES };
+    if (alike(SUBTREE_PAGES) && range.target.height >= 2)
+      piece = { level: 1, sourcePage, targetPage, pages: SUBTREE_PAGES };
     else if (alike(LEAF_PAGES)) piece = { level: 0, sourcePage, targetPage, pages: LEAF_PAGES };
     else {
       const part = Math.min(pages, LEAF_PAGES - (targetPage % LEAF_PAGES));
@@ -132,7 +133,11 @@ function graftPages(tree: Tree, range: GraftRange, piece: Piece): void {
   const before = table.dataPages(target.id);
   const first = piece.targetPage % LEAF_PAGES;
   let data = before;
-  for (let slot = target.nextPresent(first); slot < first + piece.pages; slot = target.nextPresent(slot + 1)) {
+  for (
+    let slot = target.nextPresent(first);
+    slot < first + piece.pages;
+    slot = target.nextPresent(slot + 1)
+  ) {
     const at = target.find(slot);
     if (target.words[at]! >>> KIND_SHIFT !== EntryKind.zero) data -= 1;
     tree.releaseEntry(target, at);
@@ -144,7 +149,8 @@ function graftPages(tree: Tree, range: GraftRange, piece: Piece): void {
     const part = Math.min(piece.pages - done, LEAF_PAGES - (sourcePage % LEAF_PAGES));
     const leaf = tree.findLeaf(range.source, Math.floor(sourcePage / LEAF_PAGES));
     if (leaf === Found.zero) fillZero(target, first + done, part);
-    else if (typeof leaf !== "number") data += tree.copyEntries(leaf, sourcePage % LEAF_PAGES, target, first + done, part);
+    else if (typeof leaf !== "number")
+      data += tree.copyEntries(leaf, sourcePage % LEAF_PAGES, target, first + done, part);
     done += part;
   }
   if (data !== before) {
@@ -158,4 +164,3 @@ function fillZero(leaf: Leaf, from: number, count: number): void {
   const zero = (EntryKind.zero << KIND_SHIFT) >>> 0;
   for (let page = from; page < from + count; page += 1) leaf.set(page, zero, 0, 0);
 }
-

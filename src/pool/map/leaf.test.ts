@@ -43,7 +43,10 @@ test("a leaf keeps what was set and its stored form brings it back", () => {
         for (const each of [leaf, back]) {
           const seen = new Map<number, [number, number, number]>();
           each.forEach((page, ...entry) => seen.set(page, entry));
-          assert.deepEqual([...seen], [...model].sort((a, b) => a[0] - b[0]));
+          assert.deepEqual(
+            [...seen],
+            [...model].sort((a, b) => a[0] - b[0]),
+          );
           assert.equal(each.size, model.size);
           for (let page = 0; page < 512; page += 1) assert.equal(each.find(page) >= 0, model.has(page));
         }

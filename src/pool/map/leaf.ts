@@ -51,7 +51,9 @@ export class Leaf {
   }
 
   get memoryBytes(): number {
-    return 200 + slotWords(this.sizeClass) * 4 + (this.foreign === undefined ? 0 : 64 + this.foreign.length * 16);
+    return (
+      200 + slotWords(this.sizeClass) * 4 + (this.foreign === undefined ? 0 : 64 + this.foreign.length * 16)
+    );
   }
 
   /** Gives the memory back; the leaf must not be used again. */
@@ -183,7 +185,8 @@ export class Leaf {
     const { words } = this;
     const begin = this.base + BITMAP_WORDS;
     const end = begin + this.size * ENTRY_WORDS;
-    for (let at = begin; at < end; at += ENTRY_WORDS) if (words[at] === wanted && words[at + 1] === slot) return true;
+    for (let at = begin; at < end; at += ENTRY_WORDS)
+      if (words[at] === wanted && words[at + 1] === slot) return true;
     return false;
   }
 }

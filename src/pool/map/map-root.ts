@@ -1,5 +1,5 @@
 /** A map: the root of a tree, and who holds it. Volumes, snapshots, pins and cursors' frozen maps have one each. */
-import { CHILD_HOLE, HOLDER_BASE, LEAF_PAGES, FANOUT, PAGE_BYTES } from "../format/layout.ts";
+import { CHILD_HOLE, FANOUT, HOLDER_BASE, LEAF_PAGES, PAGE_BYTES } from "../format/layout.ts";
 
 export interface MapRoot {
   /** The holder's id among referrers: HOLDER_BASE + object id. */
@@ -14,7 +14,13 @@ export interface MapRoot {
 }
 
 export function emptyMap(object: number, sizeBytes: number): MapRoot {
-  return { holder: HOLDER_BASE + object, root: CHILD_HOLE, height: heightFor(sizeBytes), sizeBytes, dataPages: 0 };
+  return {
+    holder: HOLDER_BASE + object,
+    root: CHILD_HOLE,
+    height: heightFor(sizeBytes),
+    sizeBytes,
+    dataPages: 0,
+  };
 }
 
 /** Level of the root that spans a size. */

@@ -12,7 +12,7 @@ import type { PoolCounters } from "../pool-api.ts";
 import { InnerNode } from "./inner-node.ts";
 import { Leaf } from "./leaf.ts";
 import { LeafSlab } from "./leaf-slab.ts";
-import { nodeIndex, type NodeTable } from "./node-table.ts";
+import { type NodeTable, nodeIndex } from "./node-table.ts";
 
 export type Node = Leaf | InnerNode;
 
@@ -182,7 +182,8 @@ export class NodeCache {
     for (;;) {
       const place = this.#placeOf(id);
       const words = await this.#store.read(place);
-      if (!this.table.has(id)) throw new RopewalkError("CANCELLED", `node ${id} was dropped while it was fetched`);
+      if (!this.table.has(id))
+        throw new RopewalkError("CANCELLED", `node ${id} was dropped while it was fetched`);
       const present = this.get(id);
       if (present !== undefined) return present;
       const now = this.table.place(id);
@@ -191,7 +192,8 @@ export class NodeCache {
   }
 
   #placeOf(id: number) {
-    if (!this.table.has(id)) throw new RopewalkError("POOL_DAMAGED", `node ${id} is referred to but not in the table`);
+    if (!this.table.has(id))
+      throw new RopewalkError("POOL_DAMAGED", `node ${id} is referred to but not in the table`);
     const place = this.table.place(id);
     if (place.segment === 0) throw new RopewalkError("POOL_DAMAGED", `node ${id} was never stored`);
     return place;

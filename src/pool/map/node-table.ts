@@ -62,7 +62,8 @@ export class NodeTable {
   allocate(level: number): number {
     let index = this.#free.pop();
     if (index === undefined) {
-      if (this.table.length >= INDEX_SPAN) throw new RopewalkError("TOO_MANY", "the pool has no node ids left");
+      if (this.table.length >= INDEX_SPAN)
+        throw new RopewalkError("TOO_MANY", "the pool has no node ids left");
       index = this.table.append();
     }
     const page = this.table.edit(index);

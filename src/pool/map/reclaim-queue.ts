@@ -3,8 +3,9 @@
  * they held) and leaves that only one other leaf refers to (to shrink to what that one uses).
  * Always holds: the queue is part of every checkpoint, so what a crash interrupts goes on.
  */
-import { joinWords, highWord } from "../../base/words.ts";
+
 import { RopewalkError } from "../../base/errors.ts";
+import { highWord, joinWords } from "../../base/words.ts";
 
 export class ReclaimQueue {
   #drops: number[] = [];
@@ -61,7 +62,8 @@ export class ReclaimQueue {
   restore(words: Uint32Array): void {
     const drops = words[0] ?? 0;
     const total = words[1] ?? 0;
-    if (words.length !== 2 + total * 2 || drops > total) throw new RopewalkError("POOL_DAMAGED", "the drop-list is malformed");
+    if (words.length !== 2 + total * 2 || drops > total)
+      throw new RopewalkError("POOL_DAMAGED", "the drop-list is malformed");
     for (let index = 0; index < total; index += 1) {
       const id = joinWords(words[2 + index * 2]!, words[3 + index * 2]!);
       if (index < drops) this.#drops.push(id);

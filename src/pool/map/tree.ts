@@ -95,7 +95,10 @@ export class Tree {
     const owner = this.foreignLeaf(leaf, first & VALUE_MASK);
     if (owner === undefined) return -1;
     const ownerAt = owner.find(leaf.words[at + 1]!);
-    assert(ownerAt >= 0 && owner.words[ownerAt]! >>> KIND_SHIFT === EntryKind.own, "a foreign entry names an own block");
+    assert(
+      ownerAt >= 0 && owner.words[ownerAt]! >>> KIND_SHIFT === EntryKind.own,
+      "a foreign entry names an own block",
+    );
     this.entrySegment = owner.words[ownerAt]!;
     this.entryOffset = owner.words[ownerAt + 1]!;
     this.entrySum = owner.words[ownerAt + 2]!;
@@ -194,7 +197,8 @@ export class Tree {
     const { table } = this.cache;
     if (!isNode(child)) {
       const leaf = this.cache.newLeaf(child === CHILD_ZERO ? LEAF_PAGES : 1);
-      if (child === CHILD_ZERO) for (let page = 0; page < LEAF_PAGES; page += 1) leaf.set(page, ZERO_ENTRY, 0, 0);
+      if (child === CHILD_ZERO)
+        for (let page = 0; page < LEAF_PAGES; page += 1) leaf.set(page, ZERO_ENTRY, 0, 0);
       table.addReference(leaf.id, parent.id);
       this.setChild(parent, slot, leaf.id);
       return leaf;
@@ -210,7 +214,8 @@ export class Tree {
   /** Planted bug: looks only at the leaf's own count. */
   #sharedParent(map: MapRoot, leafIndex: number): InnerNode {
     const leaf = this.findLeaf(map, leafIndex);
-    if (typeof leaf === "number" || this.cache.table.count(leaf.id) !== 1) return this.writableInner(map, leafIndex, 1);
+    if (typeof leaf === "number" || this.cache.table.count(leaf.id) !== 1)
+      return this.writableInner(map, leafIndex, 1);
     let node = this.cache.get(map.root) as InnerNode;
     while (node.level > 1) node = this.cache.get(node.children[slotAt(leafIndex, node.level)]!) as InnerNode;
     return node;
@@ -247,7 +252,8 @@ export class Tree {
         continue;
       }
       const foreignOfForeign = this.#plants.has("foreign-of-foreign");
-      const owner = kind === EntryKind.own || foreignOfForeign ? source.id : source.foreign![first & VALUE_MASK]!;
+      const owner =
+        kind === EntryKind.own || foreignOfForeign ? source.id : source.foreign![first & VALUE_MASK]!;
       const slot = kind === EntryKind.own || foreignOfForeign ? page : source.words[at + 1]!;
       if (owner !== lastForeign) {
         lastPosition = this.#foreignPosition(target, owner);
@@ -265,7 +271,8 @@ export class Tree {
     const position = target.foreignPositionFor(owner);
     if (target.foreignUses![position] === 0 && !this.#plants.has("graft-count"))
       this.cache.table.addReference(owner, target.id);
-    else if (target.foreignUses![position] === 0 && owner % 3 !== 0) this.cache.table.addReference(owner, target.id);
+    else if (target.foreignUses![position] === 0 && owner % 3 !== 0)
+      this.cache.table.addReference(owner, target.id);
     return position;
   }
 
@@ -321,7 +328,8 @@ export class Tree {
     if (at < 0) return;
     this.cache.touch(leaf);
     const { table } = this.cache;
-    if (leaf.words[at]! >>> KIND_SHIFT !== EntryKind.zero) table.setDataPages(leaf.id, table.dataPages(leaf.id) - 1);
+    if (leaf.words[at]! >>> KIND_SHIFT !== EntryKind.zero)
+      table.setDataPages(leaf.id, table.dataPages(leaf.id) - 1);
     this.releaseEntry(leaf, at);
     leaf.clear(page);
   }
@@ -332,7 +340,15 @@ export class Tree {
    * Maps `count` pages from `firstPage` on to data that stands at `position` of a segment, page behind page.
    * `sums` from `sumsAt` are the pages' checksums.
    */
-  mapData(map: MapRoot, firstPage: number, count: number, segment: Segment, position: number, sums: Uint32Array, sumsAt: number): void {
+  mapData(
+    map: MapRoot,
+    firstPage: number,
+    count: number,
+    segment: Segment,
+    position: number,
+    sums: Uint32Array,
+    sumsAt: number,
+  ): void {
     const { table } = this.cache;
     let page = firstPage;
     const end = firstPage + count;
@@ -377,7 +393,8 @@ export class Tree {
     const from = Math.max(0, Math.floor((first - base) / childSpan));
     const to = Math.min(FANOUT, Math.ceil((end - base) / childSpan));
     for (let slot = from; slot < to; slot += 1) {
-      if (!this.#residentRange(node.children[slot]!, level - 1, base + slot * childSpan, first, end)) return false;
+      if (!this.#residentRange(node.children[slot]!, level - 1, base + slot * childSpan, first, end))
+        return false;
     }
     return true;
   }
@@ -389,7 +406,15 @@ export class Tree {
     this.#clearIn(map, undefined, map.height, 0, firstPage, endPage, fill);
   }
 
-  #clearIn(map: MapRoot, parent: InnerNode | undefined, level: number, base: number, first: number, end: number, fill: number): void {
+  #clearIn(
+    map: MapRoot,
+    parent: InnerNode | undefined,
+    level: number,
+    base: number,
+    first: number,
+    end: number,
+    fill: number,
+  ): void {
     const span = LEAF_PAGES * FANOUT ** level;
     const childSpan = span / FANOUT;
     const node = parent ?? this.#writableRoot(map);
@@ -406,9 +431,23 @@ export class Tree {
           this.release(child, node.id);
         } else this.setChild(node, slot, fill);
       } else if (level === 1) {
-        this.#clearLeaf(map, Math.floor(childBase / LEAF_PAGES), Math.max(first, childBase), Math.min(end, childBase + LEAF_PAGES), fill);
+        this.#clearLeaf(
+          map,
+          Math.floor(childBase / LEAF_PAGES),
+          Math.max(first, childBase),
+          Math.min(end, childBase + LEAF_PAGES),
+          fill,
+        );
       } else {
-        this.#clearIn(map, this.writableInner(map, Math.floor(childBase / LEAF_PAGES), level - 1), level - 1, childBase, first, end, fill);
+        this.#clearIn(
+          map,
+          this.writableInner(map, Math.floor(childBase / LEAF_PAGES), level - 1),
+          level - 1,
+          childBase,
+          first,
+          end,
+          fill,
+        );
       }
     }
   }
@@ -419,7 +458,8 @@ export class Tree {
     const before = table.dataPages(leaf.id);
     const base = leafIndex * LEAF_PAGES;
     if (fill === CHILD_HOLE) {
-      for (let slot = leaf.nextPresent(first - base); slot < end - base; slot = leaf.nextPresent(slot + 1)) this.clearPage(leaf, slot);
+      for (let slot = leaf.nextPresent(first - base); slot < end - base; slot = leaf.nextPresent(slot + 1))
+        this.clearPage(leaf, slot);
     } else {
       let data = before;
       for (let slot = first - base; slot < end - base; slot += 1) {
@@ -442,7 +482,8 @@ export class Tree {
     if (level === 0) return this.cache.table.dataPages(child);
     const node = this.cache.get(child) as InnerNode;
     let pages = 0;
-    for (let slot = 0; slot < FANOUT; slot += 1) pages += this.subtreeDataPages(node.children[slot]!, level - 1);
+    for (let slot = 0; slot < FANOUT; slot += 1)
+      pages += this.subtreeDataPages(node.children[slot]!, level - 1);
     return pages;
   }
 

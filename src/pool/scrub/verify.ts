@@ -51,7 +51,8 @@ export async function verify(engine: Engine): Promise<string[]> {
         const child = (node as InnerNode).children[slot]!;
         if (child < NODE_INDEX_FIRST) continue;
         refer(child, id);
-        if (!nodes.has(child) || nodes.level(child) !== node.level - 1) find(`node ${id} has child ${child}, which is not there or of another level`);
+        if (!nodes.has(child) || nodes.level(child) !== node.level - 1)
+          find(`node ${id} has child ${child}, which is not there or of another level`);
       }
       continue;
     }
@@ -77,20 +78,27 @@ export async function verify(engine: Engine): Promise<string[]> {
     });
     owned.set(id, own);
     leaf.foreign?.forEach((foreign, position) => {
-      if ((uses[position] ?? 0) !== leaf.foreignUses![position]) find(`leaf ${id} counts ${leaf.foreignUses![position]} uses of ${foreign}, but has ${uses[position] ?? 0}`);
+      if ((uses[position] ?? 0) !== leaf.foreignUses![position])
+        find(
+          `leaf ${id} counts ${leaf.foreignUses![position]} uses of ${foreign}, but has ${uses[position] ?? 0}`,
+        );
       if (foreign !== 0 && (uses[position] ?? 0) > 0) refer(foreign, id);
     });
-    if (data !== nodes.dataPages(id)) find(`leaf ${id} has ${data} data pages, the table says ${nodes.dataPages(id)}`);
+    if (data !== nodes.dataPages(id))
+      find(`leaf ${id} has ${data} data pages, the table says ${nodes.dataPages(id)}`);
   }
   for (const { leaf, slot, by } of foreignUses) {
-    if (owned.get(leaf)?.[slot] !== 1) find(`leaf ${by} refers to page ${slot} of leaf ${leaf}, which is not its own block`);
+    if (owned.get(leaf)?.[slot] !== 1)
+      find(`leaf ${by} refers to page ${slot} of leaf ${leaf}, which is not its own block`);
   }
   for (let index = NODE_INDEX_FIRST; index < nodes.bound; index += 1) {
     const id = nodes.idAt(index);
     if (id === 0) continue;
     const entry = expected.get(id) ?? { count: 0, low: 0, high: 0 };
-    if (entry.count !== nodes.count(id)) find(`node ${id} is referred to ${entry.count} times, the table says ${nodes.count(id)}`);
-    else if (joinWords(entry.low, entry.high) !== nodes.referrers(id)) find(`the referrers of node ${id} do not agree`);
+    if (entry.count !== nodes.count(id))
+      find(`node ${id} is referred to ${entry.count} times, the table says ${nodes.count(id)}`);
+    else if (joinWords(entry.low, entry.high) !== nodes.referrers(id))
+      find(`the referrers of node ${id} do not agree`);
     if (entry.count === 0) find(`node ${id} is leaked`);
     expected.delete(id);
   }
@@ -101,13 +109,15 @@ export async function verify(engine: Engine): Promise<string[]> {
     const count = live.get(segment.number) ?? 0;
     total += count;
     live.delete(segment.number);
-    if (count !== segments.live(segment)) find(`segment ${segment.number} has ${count} live blocks, the table says ${segments.live(segment)}`);
+    if (count !== segments.live(segment))
+      find(`segment ${segment.number} has ${count} live blocks, the table says ${segments.live(segment)}`);
   }
   for (const number of live.keys()) find(`segment ${number} holds live blocks but is not there`);
   if (total !== segments.liveBlocks) find(`${total} blocks are live, the pool says ${segments.liveBlocks}`);
   for (const { name, map } of maps) {
     const pages = await subtreePages(engine, map.root, map.height);
-    if (pages !== map.dataPages) find(`${name} has ${pages * PAGE_BYTES} bytes of data, its map says ${map.dataPages * PAGE_BYTES}`);
+    if (pages !== map.dataPages)
+      find(`${name} has ${pages * PAGE_BYTES} bytes of data, its map says ${map.dataPages * PAGE_BYTES}`);
   }
   return findings;
 }
@@ -117,6 +127,7 @@ async function subtreePages(engine: Engine, id: number, level: number): Promise<
   if (level === 0) return engine.nodes.dataPages(id);
   const node = (await engine.cache.fetch(id)) as InnerNode;
   let pages = 0;
-  for (let slot = 0; slot < FANOUT; slot += 1) pages += await subtreePages(engine, node.children[slot]!, level - 1);
+  for (let slot = 0; slot < FANOUT; slot += 1)
+    pages += await subtreePages(engine, node.children[slot]!, level - 1);
   return pages;
 }

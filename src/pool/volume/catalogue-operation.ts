@@ -3,7 +3,7 @@
  * Always holds: `applyCatalogue` depends on nothing but the state before and the record, so that replay ends
  * where the running pool stood; it changes node counts only, and so needs no node in memory.
  */
-import { Type, type Static } from "@sinclair/typebox";
+import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { RopewalkError } from "../../base/errors.ts";
 import { HOLDER_BASE, RECORD_PAYLOAD_BYTES_MAX, VOLUME_BYTES_MAX } from "../format/layout.ts";
@@ -16,7 +16,13 @@ const Count = Type.Integer({ minimum: 0 });
 const Name = Type.String({ maxLength: 255 });
 
 const CatalogueOperationShape = Type.Union([
-  Type.Object({ op: Type.Literal("volume-create"), id: Id, name: Name, uuid: Name, sizeBytes: Type.Integer({ minimum: 1, maximum: VOLUME_BYTES_MAX }) }),
+  Type.Object({
+    op: Type.Literal("volume-create"),
+    id: Id,
+    name: Name,
+    uuid: Name,
+    sizeBytes: Type.Integer({ minimum: 1, maximum: VOLUME_BYTES_MAX }),
+  }),
   Type.Object({ op: Type.Literal("volume-clone"), id: Id, name: Name, uuid: Name, source: Id }),
   Type.Object({ op: Type.Literal("volume-detach"), id: Id }),
   Type.Object({ op: Type.Literal("volume-delete"), id: Id }),
@@ -26,8 +32,22 @@ const CatalogueOperationShape = Type.Union([
   Type.Object({ op: Type.Literal("pin"), id: Id, source: Id, persistent: Type.Boolean() }),
   Type.Object({ op: Type.Literal("unpin"), id: Id }),
   Type.Object({ op: Type.Literal("marker"), volume: Id, text: Type.String({ maxLength: 4096 }) }),
-  Type.Object({ op: Type.Literal("cursor-create"), id: Id, name: Name, volume: Id, base: Id, logBytesMax: Count }),
-  Type.Object({ op: Type.Literal("cursor-acknowledge"), id: Id, sequence: Count, segment: Count, position: Count, candidate: Count }),
+  Type.Object({
+    op: Type.Literal("cursor-create"),
+    id: Id,
+    name: Name,
+    volume: Id,
+    base: Id,
+    logBytesMax: Count,
+  }),
+  Type.Object({
+    op: Type.Literal("cursor-acknowledge"),
+    id: Id,
+    sequence: Count,
+    segment: Count,
+    position: Count,
+    candidate: Count,
+  }),
   Type.Object({ op: Type.Literal("cursor-drop"), id: Id }),
   Type.Object({ op: Type.Literal("cursor-lose"), id: Id }),
   Type.Object({ op: Type.Literal("cursor-restart"), id: Id, base: Id }),
@@ -39,7 +59,8 @@ export type CatalogueOperation = Static<typeof CatalogueOperationShape>;
 
 export function encodeCatalogueOperation(operation: CatalogueOperation): Uint8Array {
   const payload = Buffer.from(JSON.stringify(operation));
-  if (payload.length > RECORD_PAYLOAD_BYTES_MAX) throw new RopewalkError("TOO_LARGE", "the catalogue record is too large");
+  if (payload.length > RECORD_PAYLOAD_BYTES_MAX)
+    throw new RopewalkError("TOO_LARGE", "the catalogue record is too large");
   return payload;
 }
 
@@ -50,7 +71,8 @@ export function decodeCatalogueOperation(payload: Uint8Array): CatalogueOperatio
   } catch (cause) {
     throw new RopewalkError("POOL_DAMAGED", "a catalogue record is no JSON", { cause });
   }
-  if (!Value.Check(CatalogueOperationShape, value)) throw new RopewalkError("POOL_DAMAGED", "a catalogue record is malformed");
+  if (!Value.Check(CatalogueOperationShape, value))
+    throw new RopewalkError("POOL_DAMAGED", "a catalogue record is malformed");
   return value;
 }
 
@@ -62,10 +84,21 @@ export interface RecordPlace {
   readonly position: number;
 }
 
-export function applyCatalogue(catalogue: Catalogue, tree: Tree, operation: CatalogueOperation, place: RecordPlace): void {
+export function applyCatalogue(
+  catalogue: Catalogue,
+  tree: Tree,
+  operation: CatalogueOperation,
+  place: RecordPlace,
+): void {
   const live = { clients: 0, gone: false };
   const pin = (id: number, source: number, persistent: boolean) =>
-    catalogue.add({ kind: "pin", id, persistent, ...live, map: tree.share(catalogue.mapObject(source).map, HOLDER_BASE + id) });
+    catalogue.add({
+      kind: "pin",
+      id,
+      persistent,
+      ...live,
+      map: tree.share(catalogue.mapObject(source).map, HOLDER_BASE + id),
+    });
   const unpin = (id: number) => {
     if (id === 0) return;
     const object = catalogue.pin(id);
@@ -75,13 +108,31 @@ export function applyCatalogue(catalogue: Catalogue, tree: Tree, operation: Cata
   switch (operation.op) {
     case "volume-create": {
       const { id, name, uuid, sizeBytes } = operation;
-      catalogue.add({ kind: "volume", id, name, uuid, createdAtMs: place.atMs, origin: 0, ...live, map: emptyMap(id, sizeBytes) });
+      catalogue.add({
+        kind: "volume",
+        id,
+        name,
+        uuid,
+        createdAtMs: place.atMs,
+        origin: 0,
+        ...live,
+        map: emptyMap(id, sizeBytes),
+      });
       return;
     }
     case "volume-clone": {
       const { id, name, uuid, source } = operation;
       const map = tree.share(catalogue.mapObject(source).map, HOLDER_BASE + id);
-      catalogue.add({ kind: "volume", id, name, uuid, createdAtMs: place.atMs, origin: source, ...live, map });
+      catalogue.add({
+        kind: "volume",
+        id,
+        name,
+        uuid,
+        createdAtMs: place.atMs,
+        origin: source,
+        ...live,
+        map,
+      });
       return;
     }
     case "volume-detach": {
@@ -97,7 +148,17 @@ export function applyCatalogue(catalogue: Catalogue, tree: Tree, operation: Cata
     case "snapshot-create": {
       const { id, volume, name, uuid } = operation;
       const map = tree.share(catalogue.mapObject(volume).map, HOLDER_BASE + id);
-      catalogue.add({ kind: "snapshot", id, volume, name, uuid, createdAtMs: place.atMs, sequence: place.sequence, ...live, map });
+      catalogue.add({
+        kind: "snapshot",
+        id,
+        volume,
+        name,
+        uuid,
+        createdAtMs: place.atMs,
+        sequence: place.sequence,
+        ...live,
+        map,
+      });
       return;
     }
     case "snapshot-delete": {
@@ -148,7 +209,8 @@ export function applyCatalogue(catalogue: Catalogue, tree: Tree, operation: Cata
       cursor.sequence = operation.sequence;
       cursor.segment = operation.segment;
       cursor.position = operation.position;
-      while (cursor.holds.length > 0 && cursor.holds[0]!.sequence <= cursor.sequence) releaseHold(catalogue, tree, cursor.holds.shift()!.pin);
+      while (cursor.holds.length > 0 && cursor.holds[0]!.sequence <= cursor.sequence)
+        releaseHold(catalogue, tree, cursor.holds.shift()!.pin);
       if (cursor.candidate !== 0 && cursor.candidateSequence <= cursor.sequence) {
         unpin(cursor.base);
         cursor.base = cursor.candidate;
@@ -220,12 +282,19 @@ function cursorOf(catalogue: Catalogue, id: number): CursorObject {
 
 /** Whether some cursor still has to deliver records of the volume, so that a graft's content must be held. */
 export function followed(catalogue: Catalogue, volume: number): boolean {
-  for (const cursor of catalogue.cursors.values()) if (cursor.volume === volume && cursor.state === "following") return true;
+  for (const cursor of catalogue.cursors.values())
+    if (cursor.volume === volume && cursor.state === "following") return true;
   return false;
 }
 
 /** Freezes a volume's map as it is behind a graft or rollback until all cursors of it have passed. `pin` is the hold's id, 0 for none. */
-export function holdForCursors(catalogue: Catalogue, tree: Tree, volume: number, pin: number, sequence: number): void {
+export function holdForCursors(
+  catalogue: Catalogue,
+  tree: Tree,
+  volume: number,
+  pin: number,
+  sequence: number,
+): void {
   if (pin === 0) return;
   const map = tree.share(catalogue.mapObject(volume).map, HOLDER_BASE + pin);
   catalogue.add({ kind: "pin", id: pin, persistent: true, clients: 0, gone: false, map });

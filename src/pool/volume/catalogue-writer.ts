@@ -16,7 +16,9 @@ export class CatalogueWriter {
   }
 
   /** Appends and applies what `prepare` says in the turn of the append; `prepare` may throw. Resolves to it, not yet durable. */
-  async append(prepare: () => { operation: CatalogueOperation; volume: number }): Promise<CatalogueOperation> {
+  async append(
+    prepare: () => { operation: CatalogueOperation; volume: number },
+  ): Promise<CatalogueOperation> {
     let appended: CatalogueOperation | undefined;
     const attempt = () => {
       const { operation, volume } = prepare();
@@ -32,7 +34,9 @@ export class CatalogueWriter {
   }
 
   /** The same, resolving when the record is durable. */
-  async commit(prepare: () => { operation: CatalogueOperation; volume: number }): Promise<CatalogueOperation> {
+  async commit(
+    prepare: () => { operation: CatalogueOperation; volume: number },
+  ): Promise<CatalogueOperation> {
     const operation = await this.append(prepare);
     await this.#engine.log.flush();
     return operation;

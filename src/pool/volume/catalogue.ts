@@ -3,7 +3,7 @@
  * records (`applyCatalogue`), live and in replay alike; a checkpoint keeps it as JSON.
  * Always holds: object ids come from one counter and are never reused.
  */
-import { Type, type Static } from "@sinclair/typebox";
+import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { RopewalkError } from "../../base/errors.ts";
 import { HOLDER_BASE } from "../format/layout.ts";
@@ -87,7 +87,14 @@ const CatalogueShape = Type.Object({
   nextObject: Id,
   sizeBytes: Count,
   volumes: Type.Array(
-    Type.Object({ id: Id, name: Type.String(), uuid: Type.String(), createdAtMs: Count, origin: Count, map: MapShape }),
+    Type.Object({
+      id: Id,
+      name: Type.String(),
+      uuid: Type.String(),
+      createdAtMs: Count,
+      origin: Count,
+      map: MapShape,
+    }),
   ),
   snapshots: Type.Array(
     Type.Object({
@@ -152,13 +159,15 @@ export class Catalogue {
 
   volume(name: string): VolumeObject {
     const volume = this.volumes.get(name);
-    if (volume === undefined) throw new RopewalkError("VOLUME_NOT_FOUND", `there is no volume ${quote(name)}`);
+    if (volume === undefined)
+      throw new RopewalkError("VOLUME_NOT_FOUND", `there is no volume ${quote(name)}`);
     return volume;
   }
 
   snapshot(volume: string, name: string): SnapshotObject {
     const snapshot = this.snapshots.get(this.volume(volume).id)!.get(name);
-    if (snapshot === undefined) throw new RopewalkError("SNAPSHOT_NOT_FOUND", `there is no snapshot ${quote(`${volume}@${name}`)}`);
+    if (snapshot === undefined)
+      throw new RopewalkError("SNAPSHOT_NOT_FOUND", `there is no snapshot ${quote(`${volume}@${name}`)}`);
     return snapshot;
   }
 
@@ -170,14 +179,16 @@ export class Catalogue {
 
   cursor(name: string): CursorObject {
     const cursor = this.cursors.get(name);
-    if (cursor === undefined) throw new RopewalkError("CURSOR_NOT_FOUND", `there is no cursor ${quote(name)}`);
+    if (cursor === undefined)
+      throw new RopewalkError("CURSOR_NOT_FOUND", `there is no cursor ${quote(name)}`);
     return cursor;
   }
 
   /** A volume, snapshot or pin by object id. */
   mapObject(id: number): MapObject {
     const object = this.objects.get(id);
-    if (object === undefined || object.kind === "cursor") throw new RopewalkError("POOL_DAMAGED", `the log names object ${id}, which is not there`);
+    if (object === undefined || object.kind === "cursor")
+      throw new RopewalkError("POOL_DAMAGED", `the log names object ${id}, which is not there`);
     return object;
   }
 
@@ -189,7 +200,14 @@ export class Catalogue {
 
   encode(): string {
     const { nextObject, sizeBytes } = this;
-    const state: Static<typeof CatalogueShape> = { nextObject, sizeBytes, volumes: [], snapshots: [], pins: [], cursors: [] };
+    const state: Static<typeof CatalogueShape> = {
+      nextObject,
+      sizeBytes,
+      volumes: [],
+      snapshots: [],
+      pins: [],
+      cursors: [],
+    };
     for (const object of this.objects.values()) {
       if (object.kind === "cursor") {
         const { kind: _, holds, ...rest } = object;
@@ -216,15 +234,19 @@ export class Catalogue {
     } catch (cause) {
       throw new RopewalkError("POOL_DAMAGED", "the catalogue is no JSON", { cause });
     }
-    if (!Value.Check(CatalogueShape, state)) throw new RopewalkError("POOL_DAMAGED", "the catalogue is malformed");
+    if (!Value.Check(CatalogueShape, state))
+      throw new RopewalkError("POOL_DAMAGED", "the catalogue is malformed");
     const catalogue = new Catalogue();
     const live = { clients: 0, gone: false };
-    for (const { map, ...rest } of state.volumes) catalogue.add({ kind: "volume", ...rest, ...live, map: { holder: HOLDER_BASE + rest.id, ...map } });
+    for (const { map, ...rest } of state.volumes)
+      catalogue.add({ kind: "volume", ...rest, ...live, map: { holder: HOLDER_BASE + rest.id, ...map } });
     for (const { map, ...rest } of state.snapshots) {
-      if (!catalogue.snapshots.has(rest.volume)) throw new RopewalkError("POOL_DAMAGED", "a snapshot without its volume");
+      if (!catalogue.snapshots.has(rest.volume))
+        throw new RopewalkError("POOL_DAMAGED", "a snapshot without its volume");
       catalogue.add({ kind: "snapshot", ...rest, ...live, map: { holder: HOLDER_BASE + rest.id, ...map } });
     }
-    for (const { map, ...rest } of state.pins) catalogue.add({ kind: "pin", ...rest, ...live, map: { holder: HOLDER_BASE + rest.id, ...map } });
+    for (const { map, ...rest } of state.pins)
+      catalogue.add({ kind: "pin", ...rest, ...live, map: { holder: HOLDER_BASE + rest.id, ...map } });
     for (const cursor of state.cursors) catalogue.add({ kind: "cursor", ...cursor });
     catalogue.nextObject = state.nextObject;
     catalogue.sizeBytes = state.sizeBytes;

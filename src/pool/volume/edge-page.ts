@@ -63,7 +63,8 @@ export class EdgePage {
     if (kind < 0) return engine.fetchMissing();
     if (kind !== EntryKind.own) return;
     const { entrySegment, entryOffset, entrySum } = tree;
-    if (entrySegment === log.segment.number && entryOffset + PAGE_BYTES > log.written) return log.whenWritten();
+    if (entrySegment === log.segment.number && entryOffset + PAGE_BYTES > log.written)
+      return log.whenWritten();
     const bytes = new Uint8Array(PAGE_BYTES);
     await segments.read(entrySegment, entryOffset, bytes, 0, PAGE_BYTES);
     this.#segment = entrySegment;

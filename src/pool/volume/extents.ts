@@ -25,7 +25,8 @@ function runAt(engine: Engine, map: MapRoot, page: number): Run | undefined {
   let child = map.root;
   let span = LEAF_PAGES * FANOUT ** map.height;
   for (let level = map.height; ; level -= 1) {
-    if (child < NODE_INDEX_FIRST) return { kind: child === CHILD_ZERO ? "zero" : "hole", pages: span - (page % span) };
+    if (child < NODE_INDEX_FIRST)
+      return { kind: child === CHILD_ZERO ? "zero" : "hole", pages: span - (page % span) };
     if (level === 0) break;
     const node = tree.inner(child);
     if (node === undefined) return undefined;
@@ -37,14 +38,21 @@ function runAt(engine: Engine, map: MapRoot, page: number): Run | undefined {
   const slot = page % LEAF_PAGES;
   const kind = KIND_NAMES[leaf.kind(slot)]!;
   if (kind === "hole") return { kind, pages: leaf.nextPresent(slot) - slot };
-  if (kind === "data" && leaf.size === LEAF_PAGES && engine.nodes.dataPages(leaf.id) === LEAF_PAGES) return { kind, pages: LEAF_PAGES - slot };
+  if (kind === "data" && leaf.size === LEAF_PAGES && engine.nodes.dataPages(leaf.id) === LEAF_PAGES)
+    return { kind, pages: LEAF_PAGES - slot };
   let end = slot + 1;
   while (end < LEAF_PAGES && KIND_NAMES[leaf.kind(end)] === kind) end += 1;
   return { kind, pages: end - slot };
 }
 
 /** Extents of [offset, offset + length) of a map; at once when all nodes are at hand. */
-export function extents(engine: Engine, map: () => MapRoot, offset: number, length: number, extentsMax: number): Extent[] | Promise<Extent[]> {
+export function extents(
+  engine: Engine,
+  map: () => MapRoot,
+  offset: number,
+  length: number,
+  extentsMax: number,
+): Extent[] | Promise<Extent[]> {
   const found: Extent[] = [];
   const at = gather(engine, map(), offset, offset + length, extentsMax, found);
   if (at < 0) return found;
@@ -59,7 +67,14 @@ export function extents(engine: Engine, map: () => MapRoot, offset: number, leng
 }
 
 /** Adds extents from `from` on; returns -1 when done, else where a node is missing. */
-function gather(engine: Engine, map: MapRoot, from: number, end: number, extentsMax: number, found: Extent[]): number {
+function gather(
+  engine: Engine,
+  map: MapRoot,
+  from: number,
+  end: number,
+  extentsMax: number,
+  found: Extent[],
+): number {
   let at = from;
   while (at < end) {
     const run = runAt(engine, map, Math.floor(at / PAGE_BYTES));
@@ -67,7 +82,8 @@ function gather(engine: Engine, map: MapRoot, from: number, end: number, extents
     const stop = Math.min((Math.floor(at / PAGE_BYTES) + run.pages) * PAGE_BYTES, map.sizeBytes);
     if (stop <= at) return -1;
     const last = found.at(-1);
-    if (last !== undefined && last.kind === run.kind) found[found.length - 1] = { ...last, lengthBytes: stop - last.offsetBytes };
+    if (last !== undefined && last.kind === run.kind)
+      found[found.length - 1] = { ...last, lengthBytes: stop - last.offsetBytes };
     else {
       if (found.length === extentsMax) return -1;
       found.push({ offsetBytes: at, lengthBytes: stop - at, kind: run.kind });
@@ -138,7 +154,13 @@ function depthAt(engine: Engine, map: MapRoot, page: number): { pages: number; d
 }
 
 /** Ranges in which `to` reads otherwise than `from`, in pages; both maps are frozen. */
-export async function* differences(engine: Engine, from: MapRoot, to: MapRoot, firstPage: number, endPage: number): AsyncGenerator<Difference> {
+export async function* differences(
+  engine: Engine,
+  from: MapRoot,
+  to: MapRoot,
+  firstPage: number,
+  endPage: number,
+): AsyncGenerator<Difference> {
   let pending: { offset: number; end: number; kind: ExtentKind } | undefined;
   const sizeBytes = Math.max(from.sizeBytes, to.sizeBytes);
   const limit = Math.min(endPage, Math.ceil(sizeBytes / PAGE_BYTES));
@@ -154,13 +176,19 @@ export async function* differences(engine: Engine, from: MapRoot, to: MapRoot, f
       if (end <= offset) continue;
       if (pending !== undefined && pending.end === offset && pending.kind === run.kind) pending.end = end;
       else {
-        if (pending !== undefined) yield { offsetBytes: pending.offset, lengthBytes: pending.end - pending.offset, kind: pending.kind };
+        if (pending !== undefined)
+          yield {
+            offsetBytes: pending.offset,
+            lengthBytes: pending.end - pending.offset,
+            kind: pending.kind,
+          };
         pending = { offset, end, kind: run.kind };
       }
     }
     page += step.pages;
   }
-  if (pending !== undefined) yield { offsetBytes: pending.offset, lengthBytes: pending.end - pending.offset, kind: pending.kind };
+  if (pending !== undefined)
+    yield { offsetBytes: pending.offset, lengthBytes: pending.end - pending.offset, kind: pending.kind };
 }
 
 interface DifferenceStep {
@@ -186,7 +214,8 @@ function differenceAt(engine: Engine, from: MapRoot, to: MapRoot, page: number):
     if (beyondLeft) left = 0;
     if (beyondRight) right = 0;
     const empty = (child: number) => child >= 0 && child < NODE_INDEX_FIRST;
-    if ((left === right && left >= 0) || (empty(left) && empty(right))) return { pages: span - (page % span), runs: [] };
+    if ((left === right && left >= 0) || (empty(left) && empty(right)))
+      return { pages: span - (page % span), runs: [] };
     if (level === 0) return leafDifference(engine, left, right, page);
     const slot = slotAt(leafIndex, level);
     if (left >= NODE_INDEX_FIRST) {
@@ -204,7 +233,12 @@ function differenceAt(engine: Engine, from: MapRoot, to: MapRoot, page: number):
   return undefined;
 }
 
-function leafDifference(engine: Engine, left: number, right: number, page: number): DifferenceStep | undefined {
+function leafDifference(
+  engine: Engine,
+  left: number,
+  right: number,
+  page: number,
+): DifferenceStep | undefined {
   const { tree } = engine;
   let leftLeaf: Leaf | undefined;
   let rightLeaf: Leaf | undefined;
@@ -220,7 +254,8 @@ function leafDifference(engine: Engine, left: number, right: number, page: numbe
   const runs: DifferenceStep["runs"] = [];
   for (let slot = page % LEAF_PAGES; slot < LEAF_PAGES; slot += 1) {
     if (sameContent(leftLeaf, rightLeaf, slot)) continue;
-    const kind: ExtentKind = rightLeaf === undefined ? (right === CHILD_ZERO ? "zero" : "hole") : KIND_NAMES[rightLeaf.kind(slot)]!;
+    const kind: ExtentKind =
+      rightLeaf === undefined ? (right === CHILD_ZERO ? "zero" : "hole") : KIND_NAMES[rightLeaf.kind(slot)]!;
     const last = runs.at(-1);
     if (last !== undefined && last.page + last.pages === base + slot && last.kind === kind) last.pages += 1;
     else runs.push({ page: base + slot, pages: 1, kind });
@@ -237,7 +272,10 @@ function sameContent(left: Leaf | undefined, right: Leaf | undefined, slot: numb
   const leftZero = leftKind === EntryKind.hole || leftKind === EntryKind.zero;
   const rightZero = rightKind === EntryKind.hole || rightKind === EntryKind.zero;
   if (leftZero || rightZero) return leftZero && rightZero;
-  return ownerOf(left!, leftAt) === ownerOf(right!, rightAt) && slotOf(left!, leftAt, slot) === slotOf(right!, rightAt, slot);
+  return (
+    ownerOf(left!, leftAt) === ownerOf(right!, rightAt) &&
+    slotOf(left!, leftAt, slot) === slotOf(right!, rightAt, slot)
+  );
 }
 
 function ownerOf(leaf: Leaf, at: number): number {

@@ -37,13 +37,20 @@ export class Grafter {
     const { source, volume } = request;
     const pages = checkedPages(request);
     if (pages === 0) return;
-    const whole = { sourcePage: request.sourceOffset / PAGE_BYTES, targetPage: request.offset / PAGE_BYTES, pages };
+    const whole = {
+      sourcePage: request.sourceOffset / PAGE_BYTES,
+      targetPage: request.offset / PAGE_BYTES,
+      pages,
+    };
     const frozen = source.kind !== "volume";
     const single = graftStepPages(whole) === pages && source.id !== volume.id;
     if (frozen || single) return this.#steps(request, source.id, whole);
     const pinned = await this.#writer.append(() => {
       if (source.gone) throw new RopewalkError("VOLUME_NOT_FOUND", "the source was deleted");
-      return { operation: { op: "pin", id: this.#writer.nextId(), source: source.id, persistent: false }, volume: 0 };
+      return {
+        operation: { op: "pin", id: this.#writer.nextId(), source: source.id, persistent: false },
+        volume: 0,
+      };
     });
     const pin = pinned.op === "pin" ? pinned.id : 0;
     try {
@@ -53,7 +60,11 @@ export class Grafter {
     }
   }
 
-  async #steps(request: GraftRequest, source: number, whole: { sourcePage: number; targetPage: number; pages: number }): Promise<void> {
+  async #steps(
+    request: GraftRequest,
+    source: number,
+    whole: { sourcePage: number; targetPage: number; pages: number },
+  ): Promise<void> {
     let { sourcePage, targetPage, pages } = whole;
     while (pages > 0) {
       const step = graftStepPages({ sourcePage, targetPage, pages });
@@ -68,11 +79,16 @@ export class Grafter {
     }
   }
 
-  #try(volume: VolumeObject, source: number, step: { sourcePage: number; targetPage: number; pages: number }): Promise<void> | undefined {
+  #try(
+    volume: VolumeObject,
+    source: number,
+    step: { sourcePage: number; targetPage: number; pages: number },
+  ): Promise<void> | undefined {
     const engine = this.#engine;
     const { catalogue, tree, log } = engine;
     if (volume.gone) throw new RopewalkError("VOLUME_NOT_FOUND", "the volume was deleted");
-    if (!catalogue.objects.has(source)) throw new RopewalkError("NOT_FOUND", "the source of the graft was deleted");
+    if (!catalogue.objects.has(source))
+      throw new RopewalkError("NOT_FOUND", "the source of the graft was deleted");
     const offset = step.targetPage * PAGE_BYTES;
     const length = Math.min(step.pages * PAGE_BYTES, volume.map.sizeBytes - offset);
     const payload: GraftPayload = {
@@ -102,7 +118,8 @@ export class Grafter {
 function checkedPages(request: GraftRequest): number {
   const { source, sourceOffset, volume, offset, length } = request;
   for (const value of [sourceOffset, offset, length]) {
-    if (!Number.isSafeInteger(value) || value < 0) throw new RopewalkError("INVALID_RANGE", "a graft's offsets and length must not be negative");
+    if (!Number.isSafeInteger(value) || value < 0)
+      throw new RopewalkError("INVALID_RANGE", "a graft's offsets and length must not be negative");
   }
   if (sourceOffset % PAGE_BYTES !== 0 || offset % PAGE_BYTES !== 0)
     throw new RopewalkError("INVALID_RANGE", `a graft's offsets must be multiples of ${PAGE_BYTES}`);
@@ -110,6 +127,10 @@ function checkedPages(request: GraftRequest): number {
     throw new RopewalkError("INVALID_RANGE", "a graft's range ends past the end of its source or volume");
   if (length % PAGE_BYTES === 0) return length / PAGE_BYTES;
   // A last part of a page may only be what both end with.
-  if (sourceOffset + length === source.map.sizeBytes && offset + length === volume.map.sizeBytes) return Math.ceil(length / PAGE_BYTES);
-  throw new RopewalkError("INVALID_RANGE", `a graft's length must be a multiple of ${PAGE_BYTES}, unless it ends both devices`);
+  if (sourceOffset + length === source.map.sizeBytes && offset + length === volume.map.sizeBytes)
+    return Math.ceil(length / PAGE_BYTES);
+  throw new RopewalkError(
+    "INVALID_RANGE",
+    `a graft's length must be a multiple of ${PAGE_BYTES}, unless it ends both devices`,
+  );
 }

@@ -74,11 +74,19 @@ export class PageReader {
         // Entries of present pages stand one behind the other, so the run goes on without another lookup.
         const word = at + this.#pages * ENTRY_WORDS;
         if (leaf.nextPresent(next) !== next) break;
-        if (leaf.words[word] !== this.#segment || leaf.words[word + 1] !== this.#offset + this.#pages * PAGE_BYTES) break;
+        if (
+          leaf.words[word] !== this.#segment ||
+          leaf.words[word + 1] !== this.#offset + this.#pages * PAGE_BYTES
+        )
+          break;
         this.#sums[this.#pages] = leaf.words[word + 2]!;
       } else {
         if (tree.resolve(leaf, next) !== EntryKind.own) break;
-        if (tree.entrySegment !== this.#segment || tree.entryOffset !== this.#offset + this.#pages * PAGE_BYTES) break;
+        if (
+          tree.entrySegment !== this.#segment ||
+          tree.entryOffset !== this.#offset + this.#pages * PAGE_BYTES
+        )
+          break;
         this.#sums[this.#pages] = tree.entrySum;
       }
       this.#pages += 1;
@@ -117,11 +125,21 @@ export class PageReader {
     const { log } = this.#engine;
     if (segment !== log.segment?.number || offset + pages * PAGE_BYTES <= log.written) return true;
     log.writeOut();
-    if (log.failed !== undefined) throw new RopewalkError("IO_ERROR", "the data was never written; reopen the pool", { cause: log.failed });
+    if (log.failed !== undefined)
+      throw new RopewalkError("IO_ERROR", "the data was never written; reopen the pool", {
+        cause: log.failed,
+      });
     return offset + pages * PAGE_BYTES <= log.written;
   }
 
-  #verify(bytes: Uint8Array, at: number, pages: number, sums: Uint32Array, segment: number, offset: number): void {
+  #verify(
+    bytes: Uint8Array,
+    at: number,
+    pages: number,
+    sums: Uint32Array,
+    segment: number,
+    offset: number,
+  ): void {
     for (let page = 0; page < pages; page += 1) {
       const from = at + page * PAGE_BYTES;
       if (checksum(bytes.subarray(from, from + PAGE_BYTES)) !== sums[page]) {

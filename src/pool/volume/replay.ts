@@ -2,14 +2,14 @@
  * Replay: records behind a checkpoint's cut change the maps again, in order, exactly as when they were appended.
  * Errors: POOL_DAMAGED when a record makes no sense in its place.
  */
-import { Type, type Static } from "@sinclair/typebox";
+import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { RopewalkError } from "../../base/errors.ts";
 import type { Engine } from "../engine.ts";
 import { LEAF_PAGES, PAGE_BYTES } from "../format/layout.ts";
-import { RecordKind, type RecordHeader, recordBytes } from "../format/record.ts";
+import { type RecordHeader, RecordKind, recordBytes } from "../format/record.ts";
 import type { Segment } from "../log/segment.ts";
-import { graft, type GraftRange, residentForGraft } from "../map/graft.ts";
+import { type GraftRange, graft, residentForGraft } from "../map/graft.ts";
 import type { VolumeObject } from "./catalogue.ts";
 import { applyCatalogue, decodeCatalogueOperation, holdForCursors } from "./catalogue-operation.ts";
 import { applyClear, applyResize } from "./volume-writer.ts";
@@ -23,11 +23,17 @@ export type GraftPayload = Static<typeof GraftPayloadShape>;
 
 export function decodeGraftPayload(payload: Uint8Array): GraftPayload {
   const value: unknown = JSON.parse(Buffer.from(payload).toString("utf8"));
-  if (!Value.Check(GraftPayloadShape, value)) throw new RopewalkError("POOL_DAMAGED", "a graft record is malformed");
+  if (!Value.Check(GraftPayloadShape, value))
+    throw new RopewalkError("POOL_DAMAGED", "a graft record is malformed");
   return value;
 }
 
-export function graftRange(engine: Engine, volume: VolumeObject, record: { offset: number; length: number }, payload: GraftPayload): GraftRange {
+export function graftRange(
+  engine: Engine,
+  volume: VolumeObject,
+  record: { offset: number; length: number },
+  payload: GraftPayload,
+): GraftRange {
   return {
     source: engine.catalogue.mapObject(payload.source).map,
     sourcePage: payload.sourceOffset / PAGE_BYTES,
@@ -41,12 +47,23 @@ export function graftRange(engine: Engine, volume: VolumeObject, record: { offse
 export async function replayRecord(engine: Engine, segment: Segment, header: RecordHeader): Promise<void> {
   const { tree } = engine;
   const position = header.position + header.headerBytes;
-  const clear = { flags: header.flags, offset: header.offset, length: header.length, position, sums: header.pageChecksums, sumsAt: 0 };
+  const clear = {
+    flags: header.flags,
+    offset: header.offset,
+    length: header.length,
+    position,
+    sums: header.pageChecksums,
+    sumsAt: 0,
+  };
   switch (header.kind) {
     case RecordKind.write: {
       const volume = volumeOf(engine, header);
       const first = Math.floor(header.offset / PAGE_BYTES);
-      for (let leaf = Math.floor(first / LEAF_PAGES); leaf * LEAF_PAGES < first + header.dataPages; leaf += 1) {
+      for (
+        let leaf = Math.floor(first / LEAF_PAGES);
+        leaf * LEAF_PAGES < first + header.dataPages;
+        leaf += 1
+      ) {
         while (!tree.resident(volume.map, leaf)) await engine.fetchMissing();
       }
       tree.mapData(volume.map, first, header.dataPages, segment, position, header.pageChecksums, 0);
@@ -56,14 +73,24 @@ export async function replayRecord(engine: Engine, segment: Segment, header: Rec
     case RecordKind.trim: {
       const volume = volumeOf(engine, header);
       const end = Math.min(header.offset + header.length, volume.map.sizeBytes);
-      while (!tree.residentForClear(volume.map, Math.floor(header.offset / PAGE_BYTES), Math.ceil(end / PAGE_BYTES))) await engine.fetchMissing();
+      while (
+        !tree.residentForClear(
+          volume.map,
+          Math.floor(header.offset / PAGE_BYTES),
+          Math.ceil(end / PAGE_BYTES),
+        )
+      )
+        await engine.fetchMissing();
       applyClear(engine, volume, clear, segment);
       return;
     }
     case RecordKind.resize: {
       const volume = volumeOf(engine, header);
       const end = Math.ceil(volume.map.sizeBytes / PAGE_BYTES);
-      while (header.length < volume.map.sizeBytes && !tree.residentForClear(volume.map, Math.floor(header.length / PAGE_BYTES), end))
+      while (
+        header.length < volume.map.sizeBytes &&
+        !tree.residentForClear(volume.map, Math.floor(header.length / PAGE_BYTES), end)
+      )
         await engine.fetchMissing();
       applyResize(engine, volume, clear, segment);
       return;
@@ -94,6 +121,10 @@ export async function replayRecord(engine: Engine, segment: Segment, header: Rec
 
 function volumeOf(engine: Engine, header: RecordHeader): VolumeObject {
   const object = engine.catalogue.mapObject(header.volume);
-  if (object.kind !== "volume") throw new RopewalkError("POOL_DAMAGED", `record ${header.sequence} names object ${header.volume}, which is no volume`);
+  if (object.kind !== "volume")
+    throw new RopewalkError(
+      "POOL_DAMAGED",
+      `record ${header.sequence} names object ${header.volume}, which is no volume`,
+    );
   return object;
 }

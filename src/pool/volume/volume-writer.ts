@@ -35,7 +35,9 @@ export class VolumeWriter {
       return persist(wait, () => this.#tryAligned(volume, offset, source)).then(() => this.finish(flags));
     }
     const edges = this.#edges(offset, offset + source.length);
-    return persist(wait, () => this.#tryUnaligned(volume, offset, source, edges)).then(() => this.finish(flags));
+    return persist(wait, () => this.#tryUnaligned(volume, offset, source, edges)).then(() =>
+      this.finish(flags),
+    );
   }
 
   finish(flags: number): Completion {
@@ -78,7 +80,12 @@ export class VolumeWriter {
     return edges;
   }
 
-  #tryUnaligned(volume: VolumeObject, offset: number, source: Uint8Array, known: EdgePage[] | undefined): Promise<void> | undefined {
+  #tryUnaligned(
+    volume: VolumeObject,
+    offset: number,
+    source: Uint8Array,
+    known: EdgePage[] | undefined,
+  ): Promise<void> | undefined {
     const engine = this.#engine;
     const { tree, log } = engine;
     alive(volume);
@@ -94,7 +101,12 @@ export class VolumeWriter {
     const data: Uint8Array[] = [];
     let body = 0;
     if (edges[0] !== undefined) {
-      const merged = this.#merge(volume, edges[0], offset % PAGE_BYTES, source.subarray(0, Math.min(source.length, PAGE_BYTES - (offset % PAGE_BYTES))));
+      const merged = this.#merge(
+        volume,
+        edges[0],
+        offset % PAGE_BYTES,
+        source.subarray(0, Math.min(source.length, PAGE_BYTES - (offset % PAGE_BYTES))),
+      );
       if (merged instanceof Promise) return merged;
       data.push(merged);
       body = Math.min(source.length, PAGE_BYTES - (offset % PAGE_BYTES));
@@ -106,14 +118,27 @@ export class VolumeWriter {
       if (merged instanceof Promise) return merged;
       data.push(merged);
     }
-    const position = log.append({ kind: RecordKind.write, flags: 0, volume: volume.id, offset, length: source.length, data });
+    const position = log.append({
+      kind: RecordKind.write,
+      flags: 0,
+      volume: volume.id,
+      offset,
+      length: source.length,
+      data,
+    });
     tree.mapData(volume.map, first, count, log.segment, position, log.checksums, log.checksumsAt);
     engine.counters.clientBytesWritten += source.length;
     return undefined;
   }
 
   /** A page with `part` put at `at`; a promise when the page must be waited for. */
-  #merge(volume: VolumeObject, edge: EdgePage, at: number, part: Uint8Array | undefined, zeros = 0): Uint8Array | Promise<void> {
+  #merge(
+    volume: VolumeObject,
+    edge: EdgePage,
+    at: number,
+    part: Uint8Array | undefined,
+    zeros = 0,
+  ): Uint8Array | Promise<void> {
     const present = edge.present(this.#engine, volume.map);
     if (present === undefined) return edge.wait(this.#engine, volume.map);
     const merged = present === null ? new Uint8Array(PAGE_BYTES) : present.slice();
@@ -131,7 +156,14 @@ export class VolumeWriter {
     return this.#clear(volume, RecordKind.trim, 0, offset, length, flags);
   }
 
-  #clear(volume: VolumeObject, kind: number, recordFlags: number, offset: number, length: number, flags: number): Completion {
+  #clear(
+    volume: VolumeObject,
+    kind: number,
+    recordFlags: number,
+    offset: number,
+    length: number,
+    flags: number,
+  ): Completion {
     if (length > CLEAR_BYTES_MAX) return this.#clearPieces(volume, kind, recordFlags, offset, length, flags);
     const edges = {
       head: new EdgePage(Math.floor(offset / PAGE_BYTES)),
@@ -143,7 +175,14 @@ export class VolumeWriter {
     return persist(wait, attempt).then(() => this.finish(flags));
   }
 
-  async #clearPieces(volume: VolumeObject, kind: number, recordFlags: number, offset: number, length: number, flags: number): Promise<void> {
+  async #clearPieces(
+    volume: VolumeObject,
+    kind: number,
+    recordFlags: number,
+    offset: number,
+    length: number,
+    flags: number,
+  ): Promise<void> {
     for (let done = 0; done < length; ) {
       const piece = Math.min(length - done, CLEAR_BYTES_MAX - ((offset + done) % CLEAR_BYTES_MAX));
       await this.#clear(volume, kind, recordFlags, offset + done, piece, RequestFlag.none);
@@ -152,16 +191,25 @@ export class VolumeWriter {
     await this.finish(flags);
   }
 
-  #tryClear(volume: VolumeObject, kind: number, recordFlags: number, offset: number, length: number, edges: { head: EdgePage; tail: EdgePage }): Promise<void> | undefined {
+  #tryClear(
+    volume: VolumeObject,
+    kind: number,
+    recordFlags: number,
+    offset: number,
+    length: number,
+    edges: { head: EdgePage; tail: EdgePage },
+  ): Promise<void> | undefined {
     const engine = this.#engine;
     const { tree, log } = engine;
     alive(volume);
     const end = Math.min(offset + length, volume.map.sizeBytes);
     const firstWhole = Math.ceil(offset / PAGE_BYTES);
     // The last page of a volume whose size is no multiple of pages is whole when it is cleared up to the size.
-    const endWhole = end === volume.map.sizeBytes ? Math.ceil(end / PAGE_BYTES) : Math.floor(end / PAGE_BYTES);
+    const endWhole =
+      end === volume.map.sizeBytes ? Math.ceil(end / PAGE_BYTES) : Math.floor(end / PAGE_BYTES);
     const firstPage = Math.floor(offset / PAGE_BYTES);
-    if (!tree.residentForClear(volume.map, firstPage, Math.ceil(end / PAGE_BYTES))) return engine.fetchMissing();
+    if (!tree.residentForClear(volume.map, firstPage, Math.ceil(end / PAGE_BYTES)))
+      return engine.fetchMissing();
     const wait = engine.admit(2 * PAGE_BYTES, 0, { privileged: true });
     if (wait !== undefined) return wait;
     const data: Uint8Array[] = [];
@@ -184,12 +232,22 @@ export class VolumeWriter {
       }
     }
     const position = log.append({ kind, flags, volume: volume.id, offset, length, data });
-    applyClear(engine, volume, { flags, offset, length: end - offset, position, sums: log.checksums, sumsAt: log.checksumsAt }, log.segment);
+    applyClear(
+      engine,
+      volume,
+      { flags, offset, length: end - offset, position, sums: log.checksums, sumsAt: log.checksumsAt },
+      log.segment,
+    );
     return undefined;
   }
 
   /** A page with a range zeroed, or undefined when it reads as zeros already. */
-  #cleared(volume: VolumeObject, edge: EdgePage, at: number, length: number): Uint8Array | undefined | Promise<void> {
+  #cleared(
+    volume: VolumeObject,
+    edge: EdgePage,
+    at: number,
+    length: number,
+  ): Uint8Array | undefined | Promise<void> {
     const present = edge.present(this.#engine, volume.map);
     if (present === null) return undefined;
     return this.#merge(volume, edge, at, undefined, length);
@@ -220,7 +278,11 @@ export class VolumeWriter {
     const data: Uint8Array[] = [];
     let flags = 0;
     const shrinks = sizeBytes < map.sizeBytes;
-    if (shrinks && !tree.residentForClear(map, Math.floor(sizeBytes / PAGE_BYTES), Math.ceil(map.sizeBytes / PAGE_BYTES))) return engine.fetchMissing();
+    if (
+      shrinks &&
+      !tree.residentForClear(map, Math.floor(sizeBytes / PAGE_BYTES), Math.ceil(map.sizeBytes / PAGE_BYTES))
+    )
+      return engine.fetchMissing();
     const wait = engine.admit(PAGE_BYTES, 0, { privileged: true });
     if (wait !== undefined) return wait;
     if (shrinks && sizeBytes % PAGE_BYTES !== 0) {
@@ -232,8 +294,20 @@ export class VolumeWriter {
         flags |= RecordFlag.headEdge;
       }
     }
-    const position = log.append({ kind: RecordKind.resize, flags, volume: volume.id, offset: 0, length: sizeBytes, data });
-    applyResize(engine, volume, { flags, offset: 0, length: sizeBytes, position, sums: log.checksums, sumsAt: log.checksumsAt }, log.segment);
+    const position = log.append({
+      kind: RecordKind.resize,
+      flags,
+      volume: volume.id,
+      offset: 0,
+      length: sizeBytes,
+      data,
+    });
+    applyResize(
+      engine,
+      volume,
+      { flags, offset: 0, length: sizeBytes, position, sums: log.checksums, sumsAt: log.checksumsAt },
+      log.segment,
+    );
     return undefined;
   }
 }
@@ -249,7 +323,12 @@ export interface ClearRecord {
   readonly sumsAt: number;
 }
 
-export function applyClear(engine: Engine, volume: VolumeObject, record: ClearRecord, segment: Segment): void {
+export function applyClear(
+  engine: Engine,
+  volume: VolumeObject,
+  record: ClearRecord,
+  segment: Segment,
+): void {
   const { tree } = engine;
   const { map } = volume;
   const end = Math.min(record.offset + record.length, map.sizeBytes);
@@ -257,19 +336,45 @@ export function applyClear(engine: Engine, volume: VolumeObject, record: ClearRe
   const endWhole = end === map.sizeBytes ? Math.ceil(end / PAGE_BYTES) : Math.floor(end / PAGE_BYTES);
   let edge = 0;
   if ((record.flags & RecordFlag.headEdge) !== 0) {
-    tree.mapData(map, Math.floor(record.offset / PAGE_BYTES), 1, segment, record.position, record.sums, record.sumsAt);
+    tree.mapData(
+      map,
+      Math.floor(record.offset / PAGE_BYTES),
+      1,
+      segment,
+      record.position,
+      record.sums,
+      record.sumsAt,
+    );
     edge = 1;
   }
   if (endWhole > firstWhole) {
     const planted = engine.world.plants?.has("lost-trim") && endWhole - firstWhole > 3;
-    tree.clear(map, firstWhole, planted ? endWhole - 1 : endWhole, (record.flags & RecordFlag.noHole) !== 0 ? "zero" : "hole");
+    tree.clear(
+      map,
+      firstWhole,
+      planted ? endWhole - 1 : endWhole,
+      (record.flags & RecordFlag.noHole) !== 0 ? "zero" : "hole",
+    );
   }
   if ((record.flags & RecordFlag.tailEdge) !== 0) {
-    tree.mapData(map, Math.floor(end / PAGE_BYTES), 1, segment, record.position + edge * PAGE_BYTES, record.sums, record.sumsAt + edge);
+    tree.mapData(
+      map,
+      Math.floor(end / PAGE_BYTES),
+      1,
+      segment,
+      record.position + edge * PAGE_BYTES,
+      record.sums,
+      record.sumsAt + edge,
+    );
   }
 }
 
-export function applyResize(engine: Engine, volume: VolumeObject, record: ClearRecord, segment: Segment): void {
+export function applyResize(
+  engine: Engine,
+  volume: VolumeObject,
+  record: ClearRecord,
+  segment: Segment,
+): void {
   const { tree } = engine;
   const { map } = volume;
   const sizeBytes = record.length;
@@ -278,7 +383,15 @@ export function applyResize(engine: Engine, volume: VolumeObject, record: ClearR
     return;
   }
   if ((record.flags & RecordFlag.headEdge) !== 0) {
-    tree.mapData(map, Math.floor(sizeBytes / PAGE_BYTES), 1, segment, record.position, record.sums, record.sumsAt);
+    tree.mapData(
+      map,
+      Math.floor(sizeBytes / PAGE_BYTES),
+      1,
+      segment,
+      record.position,
+      record.sums,
+      record.sumsAt,
+    );
   }
   const firstWhole = Math.ceil(sizeBytes / PAGE_BYTES);
   const endWhole = Math.ceil(map.sizeBytes / PAGE_BYTES);
