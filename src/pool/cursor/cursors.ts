@@ -229,7 +229,7 @@ export class Cursors {
       let record: CursorRecord | undefined;
       try {
         found = await walk.next();
-        if (found?.volume === cursor.volume && walk.at.sequence > after)
+        if (found?.volume === cursor.volume)
           record = await cursorRecord(this.#engine, cursor, found, walk.segment);
       } catch (error) {
         // Its log may be gone because the cursor is; that is what the reader must hear.
@@ -239,9 +239,12 @@ export class Cursors {
       this.#stillFollowing(cursor);
       if (found === undefined) break;
       if (record !== undefined) {
-        records.push(record);
+        // Also what the reader has and only did not acknowledge yet: nothing may be acknowledged past it.
         reading.delivered.push(walk.at);
-        bytes += recordBytes(found);
+        if (walk.at.sequence > after) {
+          records.push(record);
+          bytes += recordBytes(found);
+        }
       }
       steps += 1;
       if (steps % STEPS_PER_TURN === 0) await new Promise<void>((resolve) => world.clock.soon(resolve));
