@@ -1,5 +1,6 @@
 // What is measured on a pool in the process that owns it. Each operation takes and returns plain values, since
 // the caller is another process (pool-process.ts).
+import { setTimeout as delay } from "node:timers/promises";
 import { Prng } from "../../src/base/prng.ts";
 import { type BlockDevice, RequestFlag } from "../../src/device/mod.ts";
 import { hostClock, hostRandom, openDirectoryDisk } from "../../src/host/mod.ts";
@@ -104,27 +105,25 @@ export class PoolOperations {
   /**
    * Takes a snapshot while one lane writes and one reads, each request as soon as the one before ended.
    * `replyMs`: until the snapshot was durable. `stallMs`: the longest that another request took meanwhile.
+   * `usualMs`: the same of a window as long in which no snapshot was taken.
    */
   async snapshotUnderLoad(options: {
     volume: string;
     name: string;
     seed: number;
-  }): Promise<{ replyMs: number; stallMs: number }> {
+  }): Promise<{ replyMs: number; stallMs: number; usualMs: number }> {
     const device = this.#opened.openVolume(options.volume);
     const prng = new Prng(options.seed);
     const chance = this.#chanceBytes();
     const target = new Uint8Array(BLOCK_BYTES);
-    let stallMs = 0;
-    let watching = false;
+    let longestMs = 0;
     let ended = false;
     const lane = async (request: (offset: number) => Promise<void> | undefined): Promise<void> => {
       while (!ended) {
         const offset = randomOffset(prng, device);
         const startedMs = performance.now();
-        const watched = watching;
         await request(offset);
-        // A request that was under way when the snapshot began, or while it was made, counts whole.
-        if (watched || watching) stallMs = Math.max(stallMs, performance.now() - startedMs);
+        longestMs = Math.max(longestMs, performance.now() - startedMs);
         await nextTurn();
       }
     };
@@ -132,16 +131,20 @@ export class PoolOperations {
       lane((offset) => device.write(offset, sourceFrom(chance, { prng, blockBytes: BLOCK_BYTES }), 0)),
       lane((offset) => device.read(offset, target)),
     ];
-    await new Promise((done) => setTimeout(done, 200));
-    watching = true;
+    await delay(200);
+    longestMs = 0;
     const startedMs = performance.now();
     await this.#opened.createSnapshot(options.volume, options.name);
     const replyMs = performance.now() - startedMs;
-    watching = false;
+    const stallMs = longestMs;
+    await delay(200);
+    longestMs = 0;
+    await delay(replyMs);
+    const usualMs = longestMs;
     ended = true;
     await Promise.all(lanes);
     await device.close();
-    return { replyMs, stallMs };
+    return { replyMs, stallMs, usualMs };
   }
 
   async difference(options: {

@@ -26,6 +26,7 @@ const FIGURES = {
   privateMb: { name: "RssAnon + RssShmem while serving", unit: "MB", limit: PRIVATE_MB_MAX },
   fileMb: { name: "RssFile while serving", unit: "MB", limit: undefined },
   stall: { name: "stall of other I/O by a snapshot", unit: "ms", limit: STALL_MS_MAX },
+  usual: { name: "longest request in as long a time without a snapshot", unit: "ms", limit: undefined },
   reply: { name: "snapshot until its reply", unit: "ms", limit: undefined },
   differenceShare: {
     name: "difference of two snapshots, read share of the data",
@@ -88,13 +89,14 @@ async function measureAt(context: SuiteContext, dataBytes: number): Promise<Figu
       pushMemory(figures, await child.call("memory"));
     }
     for (let number = 0; number < snapshots; number++) {
-      const { replyMs, stallMs } = await child.call("snapshotUnderLoad", {
+      const { replyMs, stallMs, usualMs } = await child.call("snapshotUnderLoad", {
         volume: VOLUME,
         name: `stall${number}`,
         seed: 200 + number,
       });
       figures.reply.push(replyMs);
       figures.stall.push(stallMs);
+      figures.usual.push(usualMs);
     }
     say(`  stalls ${figures.stall.map((ms) => ms.toFixed(2)).join(", ")} ms`);
 
