@@ -12,9 +12,9 @@ const SIZE = 6 * MIB + 1536;
 /** A device and the buffer that says what it must hold. */
 class Mirrored {
   readonly device: BlockDevice;
-  bytes: Uint8Array;
+  readonly bytes: Uint8Array;
 
-  constructor(device: BlockDevice, bytes = new Uint8Array(device.sizeBytes)) {
+  constructor(device: BlockDevice, bytes: Uint8Array = new Uint8Array(device.sizeBytes)) {
     this.device = device;
     this.bytes = bytes;
   }
