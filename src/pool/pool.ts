@@ -423,12 +423,12 @@ export class Pool {
     if (text.length > 4096)
       throw new RopewalkError("TOO_LARGE", "a marker's text is at most 4,096 characters");
     let sequence = 0;
-    await this.#catalogueWriter.append(() => {
+    await this.#catalogueWriter.commit(() => {
       const { id } = this.#engine.catalogue.volume(volume);
+      // The record is appended in this very turn or prepared anew.
+      sequence = this.#engine.log.sequence + 1;
       return { operation: { op: "marker", volume: id, text }, volume: id };
     });
-    sequence = this.#engine.log.sequence;
-    await this.#engine.log.flush();
     return sequence;
   }
 

@@ -6,13 +6,13 @@ import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { RopewalkError } from "../../base/errors.ts";
 import type { Engine } from "../engine.ts";
-import { LEAF_PAGES, PAGE_BYTES } from "../format/layout.ts";
+import { PAGE_BYTES } from "../format/layout.ts";
 import { type RecordHeader, RecordKind, recordBytes } from "../format/record.ts";
 import type { Segment } from "../log/segment.ts";
 import { type GraftRange, graft, residentForGraft } from "../map/graft.ts";
 import type { VolumeObject } from "./catalogue.ts";
 import { applyCatalogue, decodeCatalogueOperation, holdForCursors } from "./catalogue-operation.ts";
-import { applyClear, applyResize } from "./volume-writer.ts";
+import { applyClear, applyResize, residentForWrite } from "./volume-writer.ts";
 
 const GraftPayloadShape = Type.Object({
   source: Type.Integer({ minimum: 1 }),
@@ -59,13 +59,8 @@ export async function replayRecord(engine: Engine, segment: Segment, header: Rec
     case RecordKind.write: {
       const volume = volumeOf(engine, header);
       const first = Math.floor(header.offset / PAGE_BYTES);
-      for (
-        let leaf = Math.floor(first / LEAF_PAGES);
-        leaf * LEAF_PAGES < first + header.dataPages;
-        leaf += 1
-      ) {
-        while (!tree.resident(volume.map, leaf)) await engine.fetchMissing();
-      }
+      // From the start after each wait: what was there before it may have left the cache.
+      while (!residentForWrite(engine, volume.map, first, header.dataPages)) await engine.fetchMissing();
       tree.mapData(volume.map, first, header.dataPages, segment, position, header.pageChecksums, 0);
       return;
     }

@@ -10,6 +10,7 @@ import { type Engine, persist } from "../engine.ts";
 import { FANOUT, LEAF_PAGES, PAGE_BYTES, roundUp } from "../format/layout.ts";
 import { RecordFlag, RecordKind } from "../format/record.ts";
 import type { Segment } from "../log/segment.ts";
+import type { MapRoot } from "../map/map-root.ts";
 import type { VolumeObject } from "./catalogue.ts";
 import { EdgePage } from "./edge-page.ts";
 
@@ -50,9 +51,7 @@ export class VolumeWriter {
     alive(volume);
     const first = offset / PAGE_BYTES;
     const count = source.length / PAGE_BYTES;
-    for (let leaf = Math.floor(first / LEAF_PAGES); leaf * LEAF_PAGES < first + count; leaf += 1) {
-      if (!tree.resident(volume.map, leaf)) return engine.fetchMissing();
-    }
+    if (!residentForWrite(engine, volume.map, first, count)) return engine.fetchMissing();
     const wait = engine.admit(source.length, 0, { privileged: false });
     if (wait !== undefined) return wait;
     const position = log.append({
@@ -93,9 +92,7 @@ export class VolumeWriter {
     const first = Math.floor(offset / PAGE_BYTES);
     const count = Math.ceil(end / PAGE_BYTES) - first;
     const edges = known ?? this.#edges(offset, end);
-    for (let leaf = Math.floor(first / LEAF_PAGES); leaf * LEAF_PAGES < first + count; leaf += 1) {
-      if (!tree.resident(volume.map, leaf)) return engine.fetchMissing();
-    }
+    if (!residentForWrite(engine, volume.map, first, count)) return engine.fetchMissing();
     const wait = engine.admit(count * PAGE_BYTES, 0, { privileged: false });
     if (wait !== undefined) return wait;
     const data: Uint8Array[] = [];
@@ -310,6 +307,14 @@ export class VolumeWriter {
     );
     return undefined;
   }
+}
+
+/** Whether the nodes that a write changes are in memory. */
+export function residentForWrite(engine: Engine, map: MapRoot, firstPage: number, count: number): boolean {
+  for (let leaf = Math.floor(firstPage / LEAF_PAGES); leaf * LEAF_PAGES < firstPage + count; leaf += 1) {
+    if (!engine.tree.resident(map, leaf)) return false;
+  }
+  return true;
 }
 
 /** What a zero, trim or resize record says, live or replayed. */
