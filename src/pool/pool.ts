@@ -324,12 +324,15 @@ export class Pool {
   async resizeVolume(name: string, sizeBytes: number): Promise<VolumeInfo> {
     const volume = this.#engine.catalogue.volume(name);
     checkSize(sizeBytes);
-    if (sizeBytes < volume.map.sizeBytes && volume.clients > 0)
+    const guard = () => {
+      if (sizeBytes >= volume.map.sizeBytes || volume.clients === 0) return;
       throw new RopewalkError(
         "IN_USE",
         `${volume.clients} client(s) are connected to volume ${quote(name)}; it cannot shrink under them`,
       );
-    if (sizeBytes !== volume.map.sizeBytes) await this.#writer.resize(volume, sizeBytes);
+    };
+    guard();
+    if (sizeBytes !== volume.map.sizeBytes) await this.#writer.resize(volume, sizeBytes, guard);
     return this.volume(name);
   }
 
@@ -701,6 +704,11 @@ export class Pool {
     });
   }
 
+  /** The catalogue is one piece of a metadata segment. */
+  get #objectsMax(): number {
+    return Math.min(OBJECTS_MAX, Math.floor(this.#engine.segments.segmentBytes / 512));
+  }
+
   #mustBeNew(name: string): void {
     if (this.#engine.catalogue.volumes.has(name))
       throw new RopewalkError("ALREADY_EXISTS", `there is a volume ${quote(name)} already`);
@@ -708,10 +716,10 @@ export class Pool {
   }
 
   #mustHaveRoom(): void {
-    if (this.#engine.catalogue.objects.size >= OBJECTS_MAX)
+    if (this.#engine.catalogue.objects.size >= this.#objectsMax)
       throw new RopewalkError(
         "TOO_MANY",
-        `the pool has ${OBJECTS_MAX} volumes, snapshots and pins; delete some`,
+        `the pool has ${this.#objectsMax} volumes, snapshots and pins; delete some`,
       );
   }
 

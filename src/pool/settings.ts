@@ -30,7 +30,12 @@ export function completeSettings(given: Partial<PoolSettings>): PoolSettings {
     if (value !== undefined) settings[key as keyof PoolSettings] = value;
   }
   for (const [name, value] of Object.entries(settings)) {
-    if (!Number.isFinite(value) || value < 0) refuse(`${name} must not be negative`);
+    if (
+      !Number.isFinite(value) ||
+      value < 0 ||
+      (name !== "collectAboveRatio" && !Number.isSafeInteger(value))
+    )
+      refuse(`${name} must be a whole number that is not negative`);
   }
   const { segmentBytes } = settings;
   if (

@@ -9,6 +9,7 @@ import { RopewalkError } from "../../base/errors.ts";
 import { bytesOfWords } from "../../base/words.ts";
 import { Engine } from "../engine.ts";
 import { NODE_INDEX_FIRST, SEGMENT_HEADER_BYTES } from "../format/layout.ts";
+import { RECORD_HEADER_BYTES, recordBytes } from "../format/record.ts";
 import { decodeSegmentHeader, type SegmentHeader, SegmentKind, segmentNumberOf } from "../format/segment.ts";
 import {
   decodeSuperblock,
@@ -20,6 +21,8 @@ import {
 import { readChain } from "../log/log-chain.ts";
 import { OWNER_WORDS, Owners } from "../log/owners.ts";
 import { Segment } from "../log/segment.ts";
+import { SegmentScanner } from "../log/segment-scanner.ts";
+import type { Segments } from "../log/segments.ts";
 import { PAGE_WORDS, type PagedTable } from "../map/paged-table.ts";
 import type { PoolSettings } from "../pool-api.ts";
 import { Catalogue } from "../volume/catalogue.ts";
@@ -146,18 +149,26 @@ async function rebuild(engine: Engine, slots: Slots, slot: number): Promise<Reco
   const headers = new Map<number, SegmentHeader>();
   let incarnation = Math.max(...slots.blocks.map((block) => block?.incarnation ?? 0));
   const unknown: Segment[] = [];
+  // What records in files with a damaged header tell of the log's durable end.
+  let told = 0;
   for (const segment of [...segments.all.values()]) {
     if (used.has(segment.number)) continue;
     const inTail = segment.kind !== SegmentKind.metadata && segment.number === superblock.cutSegment;
     if (segment.row >= 0 && !inTail) continue;
+    const file = await segments.open(segment);
+    await file.sync();
+    await file.dropCache();
     const header = await readHeader(engine, segment);
+    if (header === undefined && inTail)
+      throw new RopewalkError(
+        "POOL_DAMAGED",
+        `the header of segment ${segment.number} in the log's tail is damaged`,
+      );
+    if (header === undefined) told = Math.max(told, await orphanDurable(segments, segment.number));
     if (header !== undefined) incarnation = Math.max(incarnation, header.incarnation);
     if (header?.kind === SegmentKind.log && (inTail || header.firstSequence > superblock.cutSequence)) {
       segment.header = header;
       headers.set(segment.number, header);
-      const file = segment.file!;
-      await file.sync();
-      await file.dropCache();
     }
     if (segment.row < 0) unknown.push(segment);
   }
@@ -172,11 +183,12 @@ async function rebuild(engine: Engine, slots: Slots, slot: number): Promise<Reco
       position: superblock.cutPosition,
       incarnation: cutHeader?.incarnation ?? superblock.incarnation,
     },
-    durable: Math.max(...others),
+    durable: Math.max(told, ...others),
   });
 
   // Replay.
   let segment: Segment | undefined;
+  let replayedBytes = 0;
   for (const record of chain.records) {
     if (segment?.number !== record.segment) {
       if (segment !== undefined) segments.setEnd(segment, { sealed: true });
@@ -184,8 +196,10 @@ async function rebuild(engine: Engine, slots: Slots, slot: number): Promise<Reco
     }
     await replayRecord(engine, segment, record.header);
     segment.end = record.header.position + record.header.headerBytes + record.header.dataPages * 4096;
+    replayedBytes += recordBytes(record.header);
     engine.planEviction();
   }
+  engine.cutBytes = -replayedBytes;
   if (segment !== undefined) segments.setEnd(segment, { sealed: true });
   for (const each of segments.all.values()) {
     if (each.row >= 0 && !each.sealed) segments.setEnd(each, { sealed: true });
@@ -216,9 +230,22 @@ async function enterSegment(engine: Engine, number: number, unknown: Segment[]):
   return segment;
 }
 
+/**
+ * Highest durable sequence told by the records of a file whose header cannot be read. Their key is taken from
+ * where only a first record's header can stand. What a recycled file still holds tells no more than the cut.
+ */
+async function orphanDurable(segments: Segments, number: number): Promise<number> {
+  const fixed = new Uint8Array(RECORD_HEADER_BYTES);
+  await segments.read(number, SEGMENT_HEADER_BYTES, fixed, 0, RECORD_HEADER_BYTES);
+  const view = new DataView(fixed.buffer);
+  const key = { keyLow: view.getUint32(16, true), keyHigh: view.getUint32(20, true) };
+  const scanner = new SegmentScanner(segments, number, key);
+  if ((await scanner.recordAt(SEGMENT_HEADER_BYTES)) === undefined) return 0;
+  return scanner.highestDurable(SEGMENT_HEADER_BYTES);
+}
+
 async function readHeader(engine: Engine, segment: Segment): Promise<SegmentHeader | undefined> {
   const { segments } = engine;
-  await segments.open(segment);
   const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
   await segments.read(segment.number, 0, bytes, 0, SEGMENT_HEADER_BYTES);
   const header = decodeSegmentHeader(bytes);

@@ -89,7 +89,12 @@ export class Cursors {
   /** Whether a pin is a cursor's frozen map or hold. */
   owns(pin: number): boolean {
     for (const cursor of this.#engine.catalogue.cursors.values()) {
-      if (cursor.base === pin || cursor.candidate === pin || cursor.holds.some((hold) => hold.pin === pin))
+      if (
+        cursor.base === pin ||
+        cursor.candidate === pin ||
+        cursor.previous === pin ||
+        cursor.holds.some((hold) => hold.pin === pin)
+      )
         return true;
     }
     return false;
@@ -308,7 +313,7 @@ export class Cursors {
     let from = 0;
     await this.#writer.commit(() => {
       const cursor = catalogue.cursor(name);
-      from = cursor.base;
+      from = cursor.previous !== 0 ? cursor.previous : cursor.base;
       return {
         operation: { op: "cursor-restart", id: cursor.id, base: this.#writer.nextId() },
         volume: cursor.volume,
@@ -370,6 +375,7 @@ export class Cursors {
       )
         return undefined;
       // The frozen map of before a restart stays until the reader itself says that it has the difference.
+      if (cursor.previous !== 0) return undefined;
       if (cursor.holds.length > 0 && cursor.holds[0]!.sequence <= reading.at.sequence) return undefined;
       const { sequence, segment, position } = reading.at;
       return {

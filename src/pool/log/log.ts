@@ -176,10 +176,15 @@ export class Log {
       if (this.#unsyncedBytes > 4 * this.#settings.syncBytes) await this.flush();
       return;
     }
-    this.#switching ??= this.#switch(privileged).finally(() => {
+    const joined = this.#switching;
+    if (joined !== undefined) {
+      // A client's switch that fails in a full pool says nothing about what may use the reserve.
+      return privileged ? joined.catch(() => undefined) : joined;
+    }
+    this.#switching = this.#switch(privileged).finally(() => {
       this.#switching = undefined;
     });
-    await this.#switching;
+    return this.#switching;
   }
 
   async #switch(privileged: boolean): Promise<void> {
@@ -255,6 +260,7 @@ export class Log {
       dataBytes <= REQUEST_BYTES_MAX + PAGE_BYTES && dataBytes % PAGE_BYTES === 0,
       "whole pages, one request",
     );
+    assert(headerBytes + dataBytes <= this.room, "the record ends inside its segment");
     const direct = dataBytes >= DIRECT_BYTES;
     if (!this.#arenaFits(headerBytes, dataBytes)) this.writeOut();
     this.check();

@@ -42,7 +42,9 @@ test("a leaf keeps what was set and its stored form brings it back", () => {
         const back = decodeNode(target.slice(0, length), leaf.id, 0, slab) as Leaf;
         for (const each of [leaf, back]) {
           const seen = new Map<number, [number, number, number]>();
-          each.forEach((page, ...entry) => seen.set(page, entry));
+          each.forEach((page, ...entry) => {
+            seen.set(page, entry);
+          });
           assert.deepEqual(
             [...seen],
             [...model].sort((a, b) => a[0] - b[0]),

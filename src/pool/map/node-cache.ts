@@ -209,7 +209,8 @@ export class NodeCache {
   /** Lets go of nodes that were not used lately until the budget holds. Only between operations. */
   evict(): void {
     const budget = this.#budget();
-    if (this.bytes <= budget) return;
+    // Where nearly everything waits for a checkpoint, looking for the rest is not worth a pass.
+    if (this.bytes <= budget || this.bytes - this.dirtyBytes < budget / 8) return;
     for (let steps = this.#ring.length * 2; steps > 0 && this.bytes > budget * 0.97; steps -= 1) {
       this.#hand = this.#hand + 1 < this.#ring.length ? this.#hand + 1 : 0;
       const node = this.#ring[this.#hand];

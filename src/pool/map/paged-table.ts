@@ -60,7 +60,7 @@ export class PagedTable {
   edit(index: number): Uint32Array {
     const pageNumber = (index / this.#entriesPerPage) >>> 0;
     const page = this.#pages[pageNumber]!;
-    if (this.#frozen !== undefined && this.#frozen.has(pageNumber)) {
+    if (this.#frozen?.has(pageNumber)) {
       if (this.#frozen.get(pageNumber) === undefined) this.#frozen.set(pageNumber, page.slice());
     }
     this.#dirty.add(pageNumber);
@@ -87,8 +87,9 @@ export class PagedTable {
 
   /** A page as it stood at the freeze; what the checkpoint itself adds (places) is written into it too. */
   frozenPage(pageNumber: number): Uint32Array {
-    assert(this.#frozen !== undefined && this.#frozen.has(pageNumber), "the page was frozen");
-    return this.#frozen.get(pageNumber) ?? this.#pages[pageNumber]!;
+    const frozen = this.#frozen;
+    assert(frozen?.has(pageNumber), "the page was frozen");
+    return frozen!.get(pageNumber) ?? this.#pages[pageNumber]!;
   }
 
   /**

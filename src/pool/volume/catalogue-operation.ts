@@ -58,6 +58,10 @@ const CatalogueOperationShape = Type.Union([
 export type CatalogueOperation = Static<typeof CatalogueOperationShape>;
 
 export function encodeCatalogueOperation(operation: CatalogueOperation): Uint8Array {
+  // What replay would refuse must never get into the log.
+  const { op } = operation;
+  if (!Value.Check(CatalogueOperationShape, operation))
+    throw new RopewalkError("INVALID_ARGUMENT", `a ${op} with such values is not possible`);
   const payload = Buffer.from(JSON.stringify(operation));
   if (payload.length > RECORD_PAYLOAD_BYTES_MAX)
     throw new RopewalkError("TOO_LARGE", "the catalogue record is too large");
@@ -201,6 +205,8 @@ export function applyCatalogue(
         candidate: 0,
         candidateSequence: 0,
         holds: [],
+        previous: 0,
+        previousSequence: 0,
       });
       return;
     }
@@ -211,6 +217,8 @@ export function applyCatalogue(
       cursor.position = operation.position;
       while (cursor.holds.length > 0 && cursor.holds[0]!.sequence <= cursor.sequence)
         releaseHold(catalogue, tree, cursor.holds.shift()!.pin);
+      unpin(cursor.previous);
+      cursor.previous = 0;
       if (cursor.candidate !== 0 && cursor.candidateSequence <= cursor.sequence) {
         unpin(cursor.base);
         cursor.base = cursor.candidate;
@@ -230,6 +238,7 @@ export function applyCatalogue(
       dropHolds(catalogue, tree, cursor);
       unpin(cursor.candidate);
       cursor.candidate = 0;
+      standAtPrevious(cursor, unpin);
       return;
     }
     case "cursor-lose": {
@@ -245,7 +254,9 @@ export function applyCatalogue(
       unpin(cursor.candidate);
       cursor.candidate = 0;
       // The old frozen map stays until the reader has the difference and acknowledges the new start.
-      if (cursor.base !== 0) cursor.holds = [{ sequence: place.sequence, pin: cursor.base }];
+      standAtPrevious(cursor, unpin);
+      cursor.previous = cursor.base;
+      cursor.previousSequence = cursor.baseSequence;
       pin(operation.base, cursor.volume, true);
       cursor.base = operation.base;
       cursor.baseSequence = cursor.sequence = place.sequence;
@@ -259,6 +270,7 @@ export function applyCatalogue(
       dropHolds(catalogue, tree, cursor);
       unpin(cursor.candidate);
       unpin(cursor.base);
+      unpin(cursor.previous);
       catalogue.remove(cursor);
       return;
     }
@@ -301,6 +313,15 @@ export function holdForCursors(
   for (const cursor of catalogue.cursors.values()) {
     if (cursor.volume === volume && cursor.state === "following") cursor.holds.push({ sequence, pin });
   }
+}
+
+/** A restart that the reader never acknowledged is undone: the reader still stands at the map before it. */
+function standAtPrevious(cursor: CursorObject, unpin: (pin: number) => void): void {
+  if (cursor.previous === 0) return;
+  unpin(cursor.base);
+  cursor.base = cursor.previous;
+  cursor.baseSequence = cursor.previousSequence;
+  cursor.previous = 0;
 }
 
 function dropHolds(catalogue: Catalogue, tree: Tree, cursor: CursorObject): void {

@@ -22,9 +22,10 @@ export class CatalogueWriter {
     let appended: CatalogueOperation | undefined;
     const attempt = () => {
       const { operation, volume } = prepare();
-      const wait = this.#engine.admit(0, PAYLOAD_ROOM, { privileged: true });
+      const payload = encodeCatalogueOperation(operation);
+      const wait = this.#engine.admit(0, payload.length, { privileged: true });
       if (wait !== undefined) return wait;
-      this.#appendNow(operation, volume);
+      this.#appendNow(operation, volume, payload);
       appended = operation;
       return undefined;
     };
@@ -42,7 +43,7 @@ export class CatalogueWriter {
     return operation;
   }
 
-  #appendNow(operation: CatalogueOperation, volume: number): void {
+  #appendNow(operation: CatalogueOperation, volume: number, payload: Uint8Array): void {
     const { log, catalogue, tree } = this.#engine;
     const atMs = log.atMs;
     log.append({
@@ -52,7 +53,7 @@ export class CatalogueWriter {
       offset: 0,
       length: 0,
       data: [],
-      payload: encodeCatalogueOperation(operation),
+      payload,
       catalogue: { operation: operation.op, object: "id" in operation ? operation.id : volume },
     });
     applyCatalogue(catalogue, tree, operation, {
@@ -68,6 +69,3 @@ export class CatalogueWriter {
     return this.#engine.catalogue.nextObject + ahead;
   }
 }
-
-/** Room asked for before a catalogue record is made. */
-const PAYLOAD_ROOM = 16 * 1024;

@@ -69,6 +69,9 @@ export interface CursorObject {
   candidate: number;
   candidateSequence: number;
   holds: CursorHold[];
+  /** After a restart, until it is acknowledged: pin of the frozen map that the reader still stands at; 0 else. */
+  previous: number;
+  previousSequence: number;
 }
 
 export type MapObject = VolumeObject | SnapshotObject | PinObject;
@@ -123,6 +126,8 @@ const CatalogueShape = Type.Object({
       candidate: Count,
       candidateSequence: Count,
       holds: Type.Array(Type.Object({ sequence: Count, pin: Id })),
+      previous: Count,
+      previousSequence: Count,
     }),
   ),
 });

@@ -91,6 +91,14 @@ export class Grafter {
       throw new RopewalkError("NOT_FOUND", "the source of the graft was deleted");
     const offset = step.targetPage * PAGE_BYTES;
     const length = Math.min(step.pages * PAGE_BYTES, volume.map.sizeBytes - offset);
+    // Either may have been cut since the graft began.
+    checkedPages({
+      source: catalogue.mapObject(source),
+      sourceOffset: step.sourcePage * PAGE_BYTES,
+      volume,
+      offset,
+      length,
+    });
     const payload: GraftPayload = {
       source,
       sourceOffset: step.sourcePage * PAGE_BYTES,

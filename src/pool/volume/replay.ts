@@ -10,6 +10,7 @@ import { PAGE_BYTES } from "../format/layout.ts";
 import { type RecordHeader, RecordKind, recordBytes } from "../format/record.ts";
 import type { Segment } from "../log/segment.ts";
 import { type GraftRange, graft, residentForGraft } from "../map/graft.ts";
+import type { MapRoot } from "../map/map-root.ts";
 import type { VolumeObject } from "./catalogue.ts";
 import { applyCatalogue, decodeCatalogueOperation, holdForCursors } from "./catalogue-operation.ts";
 import { applyClear, applyResize, residentForWrite } from "./volume-writer.ts";
@@ -34,8 +35,14 @@ export function graftRange(
   record: { offset: number; length: number },
   payload: GraftPayload,
 ): GraftRange {
+  const source = engine.catalogue.mapObject(payload.source).map;
+  const { sourceOffset } = payload;
+  const inside = (offset: number, map: MapRoot) =>
+    offset % PAGE_BYTES === 0 && offset + record.length <= map.sizeBytes;
+  if (!inside(record.offset, volume.map) || !inside(sourceOffset, source))
+    throw new RopewalkError("POOL_DAMAGED", "a graft record leaves its source or volume");
   return {
-    source: engine.catalogue.mapObject(payload.source).map,
+    source,
     sourcePage: payload.sourceOffset / PAGE_BYTES,
     target: volume.map,
     targetPage: record.offset / PAGE_BYTES,

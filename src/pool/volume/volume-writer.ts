@@ -48,7 +48,7 @@ export class VolumeWriter {
   #tryAligned(volume: VolumeObject, offset: number, source: Uint8Array): Promise<void> | undefined {
     const engine = this.#engine;
     const { tree, log } = engine;
-    alive(volume);
+    inside(volume, offset + source.length);
     const first = offset / PAGE_BYTES;
     const count = source.length / PAGE_BYTES;
     if (!residentForWrite(engine, volume.map, first, count)) return engine.fetchMissing();
@@ -87,7 +87,7 @@ export class VolumeWriter {
   ): Promise<void> | undefined {
     const engine = this.#engine;
     const { tree, log } = engine;
-    alive(volume);
+    inside(volume, offset + source.length);
     const end = offset + source.length;
     const first = Math.floor(offset / PAGE_BYTES);
     const count = Math.ceil(end / PAGE_BYTES) - first;
@@ -251,7 +251,7 @@ export class VolumeWriter {
   }
 
   /** Resolves when the new size is durable. */
-  async resize(volume: VolumeObject, sizeBytes: number): Promise<void> {
+  async resize(volume: VolumeObject, sizeBytes: number, guard: () => void): Promise<void> {
     alive(volume);
     // A long cut is made in pieces from the end, so that the record that changes the size is bounded work too.
     let end = volume.map.sizeBytes;
@@ -261,7 +261,10 @@ export class VolumeWriter {
       end = from;
     }
     const edge = new EdgePage(Math.floor(sizeBytes / PAGE_BYTES));
-    const attempt = () => this.#tryResize(volume, sizeBytes, edge);
+    const attempt = () => {
+      guard();
+      return this.#tryResize(volume, sizeBytes, edge);
+    };
     const wait = attempt();
     if (wait !== undefined) await persist(wait, attempt);
     await this.#engine.log.flush();
@@ -402,6 +405,13 @@ export function applyResize(
   const endWhole = Math.ceil(map.sizeBytes / PAGE_BYTES);
   if (endWhole > firstWhole) tree.clear(map, firstWhole, endWhole, "hole");
   map.sizeBytes = sizeBytes;
+}
+
+/** The volume may have been deleted or cut while the request waited. */
+function inside(volume: VolumeObject, end: number): void {
+  alive(volume);
+  if (end > volume.map.sizeBytes)
+    throw new RopewalkError("NO_SPACE", "the write ends past the end of the volume");
 }
 
 function alive(volume: VolumeObject): void {
