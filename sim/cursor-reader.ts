@@ -15,14 +15,36 @@ import { chunkBytes, type MapModel } from "./map-model.ts";
 import { changedMap, type Operation } from "./pool-model.ts";
 import { pageBytes, requestBytes, stampZero, unitBytes, unitsPerPage } from "./unit-content.ts";
 
+/**
+ * What a reader applied since its cursor's frozen map was made. It has to copy these pages again behind a dropped
+ * log in any case: they may have been undone since, and then the difference rightly does not name them.
+ */
+class PageRanges {
+  readonly #ranges: { from: number; to: number }[] = [];
+
+  add(operation: Operation): void {
+    if (operation.kind === "rollback" || operation.kind === "resize")
+      this.#ranges.push({ from: 0, to: Number.POSITIVE_INFINITY });
+    else if ("offset" in operation)
+      this.#ranges.push({
+        from: Math.floor(operation.offset / pageBytes),
+        to: Math.ceil((operation.offset + operation.length) / pageBytes),
+      });
+  }
+
+  has(page: number): boolean {
+    return this.#ranges.some(({ from, to }) => from <= page && page < to);
+  }
+}
+
 /** What one reader has received so far. */
 interface Following {
   readonly volume: number;
   sequence: number;
   /** The reader's copy of the volume, brought forward by what the cursor delivers. */
   copy: MapModel;
-  /** The copy where the cursor began: its frozen map is no older. */
-  readonly start: MapModel;
+  /** Pages that it changed in its copy since the cursor began. */
+  readonly touched: PageRanges;
 }
 
 const delivered = new Set([
@@ -86,7 +108,7 @@ export class CursorReader {
       const creation = life.pool.createCursor({ name, volume: volumeName, logBytesMax });
       const { sequence } = await life.answer(creation, "create cursor");
       history.promiseDurable(request.lastSequence);
-      this.#following.set(name, { volume, sequence, copy: copy!.freeze(), start: copy! });
+      this.#following.set(name, { volume, sequence, copy: copy!, touched: new PageRanges() });
     } catch (error) {
       life.expectError(error, `create cursor ${name}`, ["NO_SPACE"]);
     } finally {
@@ -146,6 +168,7 @@ export class CursorReader {
           );
         await this.#compare(life, name, record, operation);
         following.copy = changedMap(following.copy, operation);
+        following.touched.add(operation);
         following.sequence = record.sequence;
       }
       history.promiseDurable(following.sequence);
@@ -194,22 +217,33 @@ export class CursorReader {
       if (operation === "cursor-restart" && volume === following.volume)
         now = this.#machine.history.current.volume(volume).map.freeze();
     });
+    // If the process dies on the way, nobody knows whether the pool restarted the cursor.
+    this.#following.delete(name);
     try {
       const { from, to, sequence } = await life.answer(life.pool.restartCursor(name), "restart cursor");
       if (from !== undefined) {
         const named = await differingPages(life, from, to);
-        const chunks = [following.copy, following.start, now!].flatMap((map) => map.chunkOffsets());
-        for (const offset of new Set(chunks))
+        const { copy, touched } = following;
+        for (const offset of new Set([...copy.chunkOffsets(), ...now!.chunkOffsets()]))
           for (let page = offset / pageBytes; page < (offset + chunkBytes) / pageBytes; page++)
-            if (!named.has(page) && misses(following, now!, page))
+            if (!named.has(page) && !touched.has(page) && differs(copy, now!, page))
               throw new CheckFailed(
                 "cursor-difference",
                 `page ${page} changed, but the difference of ${name} lacks it`,
               );
       }
-      this.#following.set(name, { volume: following.volume, sequence, copy: now!.freeze(), start: now! });
+      // The reader has the difference and says so; until the pool knows, nothing can be told of where it stands.
+      await life.answer(life.pool.acknowledgeCursor(name, sequence), "acknowledge the restart");
+      this.#following.set(name, {
+        volume: following.volume,
+        sequence,
+        copy: now!,
+        touched: new PageRanges(),
+      });
     } catch (error) {
-      life.expectError(error, `restart cursor ${name}`, ["NO_SPACE", "CURSOR_NOT_FOUND"]);
+      life.expectError(error, `restart cursor ${name}`, ["NO_SPACE", "CURSOR_NOT_FOUND", "PIN_DROPPED"]);
+      // Whether it took place is not known, and the reader has no copy to go on from.
+      this.#following.delete(name);
     } finally {
       stop();
     }
@@ -266,14 +300,6 @@ async function differingPages(life: Life, from: number, to: number): Promise<Set
     const last = Math.min(value.offsetBytes + value.lengthBytes, value.offsetBytes + (1 << 30));
     for (let at = value.offsetBytes; at < last; at += pageBytes) pages.add(Math.floor(at / pageBytes));
   }
-}
-
-/**
- * Whether a reader is left with the wrong page. What it applied since the cursor's frozen map it has to copy again
- * in any case: that may have been undone since, and then the difference rightly does not name it.
- */
-function misses({ copy, start }: Following, now: MapModel, page: number): boolean {
-  return differs(copy, now, page) && !differs(start, copy, page);
 }
 
 function differs(before: MapModel, after: MapModel, page: number): boolean {

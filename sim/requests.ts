@@ -63,7 +63,8 @@ export class Request {
     if (kind !== kindOf(event) || (volume !== undefined && volume !== event.volume)) return false;
     if (range === undefined) return this.records === 0;
     // A write is one record, so another write that begins at the same place is told from it by its length.
-    if (kind === "write") return this.records === 0 && event.offset === range.offset && event.length === range.length;
+    if (kind === "write")
+      return this.records === 0 && event.offset === range.offset && event.length === range.length;
     return event.offset === this.reached && event.offset + event.length <= range.offset + range.length;
   }
 }

@@ -40,6 +40,8 @@ interface Reading {
   /** Where reading got to, and the places of what was delivered and not acknowledged. */
   at: Position;
   delivered: Position[];
+  /** The read that is under way; reads of one cursor go one behind the other. */
+  running: Promise<unknown> | undefined;
 }
 
 export class Cursors {
@@ -204,6 +206,7 @@ export class Cursors {
       reading = {
         at: { sequence: cursor.sequence, segment: cursor.segment, position: cursor.position },
         delivered: [],
+        running: undefined,
       };
       this.#readings.set(cursor.id, reading);
     }
@@ -211,10 +214,25 @@ export class Cursors {
   }
 
   async #readDurable(cursor: CursorObject, from: number, bytesMax: number): Promise<CursorRecord[]> {
+    const reading = this.#reading(cursor);
+    while (reading.running !== undefined) await reading.running.catch(() => undefined);
+    this.#stillFollowing(cursor);
+    const read = this.#readOn(cursor, reading, from, bytesMax).finally(() => {
+      reading.running = undefined;
+    });
+    reading.running = read;
+    return read;
+  }
+
+  async #readOn(
+    cursor: CursorObject,
+    reading: Reading,
+    from: number,
+    bytesMax: number,
+  ): Promise<CursorRecord[]> {
     const { log, world } = this.#engine;
     // What lies before was acknowledged, or held nothing of this volume.
     const after = Math.max(from, cursor.sequence);
-    const reading = this.#reading(cursor);
     let at = reading.at;
     if (at.sequence > after) {
       // The reader asks again for what it has not acknowledged.
@@ -364,6 +382,7 @@ export class Cursors {
     await this.#append(() => {
       if (
         reading === undefined ||
+        reading.running !== undefined ||
         this.#readings.get(cursor.id) !== reading ||
         !this.#is(cursor, "following")
       )

@@ -13,7 +13,7 @@ import { type GraftRange, graft, residentForGraft } from "../map/graft.ts";
 import type { MapRoot } from "../map/map-root.ts";
 import type { VolumeObject } from "./catalogue.ts";
 import { applyCatalogue, decodeCatalogueOperation, holdForCursors } from "./catalogue-operation.ts";
-import { applyClear, applyResize, residentForWrite } from "./volume-writer.ts";
+import { applyClear, applyResize, residentForClear, residentForWrite } from "./volume-writer.ts";
 
 const GraftPayloadShape = Type.Object({
   source: Type.Integer({ minimum: 1 }),
@@ -75,24 +75,14 @@ export async function replayRecord(engine: Engine, segment: Segment, header: Rec
     case RecordKind.trim: {
       const volume = volumeOf(engine, header);
       const end = Math.min(header.offset + header.length, volume.map.sizeBytes);
-      while (
-        !tree.residentForClear(
-          volume.map,
-          Math.floor(header.offset / PAGE_BYTES),
-          Math.ceil(end / PAGE_BYTES),
-        )
-      )
-        await engine.fetchMissing();
+      while (!residentForClear(engine, volume.map, header.offset, end)) await engine.fetchMissing();
       applyClear(engine, volume, clear, segment);
       return;
     }
     case RecordKind.resize: {
       const volume = volumeOf(engine, header);
-      const end = Math.ceil(volume.map.sizeBytes / PAGE_BYTES);
-      while (
-        header.length < volume.map.sizeBytes &&
-        !tree.residentForClear(volume.map, Math.floor(header.length / PAGE_BYTES), end)
-      )
+      const { sizeBytes } = volume.map;
+      while (header.length < sizeBytes && !residentForClear(engine, volume.map, header.length, sizeBytes))
         await engine.fetchMissing();
       applyResize(engine, volume, clear, segment);
       return;

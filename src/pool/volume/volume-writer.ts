@@ -197,7 +197,7 @@ export class VolumeWriter {
     edges: { head: EdgePage; tail: EdgePage },
   ): Promise<void> | undefined {
     const engine = this.#engine;
-    const { tree, log } = engine;
+    const { log } = engine;
     alive(volume);
     const end = Math.min(offset + length, volume.map.sizeBytes);
     const firstWhole = Math.ceil(offset / PAGE_BYTES);
@@ -205,8 +205,7 @@ export class VolumeWriter {
     const endWhole =
       end === volume.map.sizeBytes ? Math.ceil(end / PAGE_BYTES) : Math.floor(end / PAGE_BYTES);
     const firstPage = Math.floor(offset / PAGE_BYTES);
-    if (!tree.residentForClear(volume.map, firstPage, Math.ceil(end / PAGE_BYTES)))
-      return engine.fetchMissing();
+    if (!residentForClear(engine, volume.map, offset, end)) return engine.fetchMissing();
     const wait = engine.admit(2 * PAGE_BYTES, 0, { privileged: true });
     if (wait !== undefined) return wait;
     const data: Uint8Array[] = [];
@@ -272,17 +271,13 @@ export class VolumeWriter {
 
   #tryResize(volume: VolumeObject, sizeBytes: number, edge: EdgePage): Promise<void> | undefined {
     const engine = this.#engine;
-    const { tree, log } = engine;
+    const { log } = engine;
     alive(volume);
     const { map } = volume;
     const data: Uint8Array[] = [];
     let flags = 0;
     const shrinks = sizeBytes < map.sizeBytes;
-    if (
-      shrinks &&
-      !tree.residentForClear(map, Math.floor(sizeBytes / PAGE_BYTES), Math.ceil(map.sizeBytes / PAGE_BYTES))
-    )
-      return engine.fetchMissing();
+    if (shrinks && !residentForClear(engine, map, sizeBytes, map.sizeBytes)) return engine.fetchMissing();
     const wait = engine.admit(PAGE_BYTES, 0, { privileged: true });
     if (wait !== undefined) return wait;
     if (shrinks && sizeBytes % PAGE_BYTES !== 0) {
@@ -320,6 +315,22 @@ export function residentForWrite(engine: Engine, map: MapRoot, firstPage: number
   return true;
 }
 
+/** Whether the nodes that clearing [offset, end) changes are in memory. */
+export function residentForClear(engine: Engine, map: MapRoot, offset: number, end: number): boolean {
+  const { tree } = engine;
+  const { firstWhole, endWhole } = wholePages(map, offset, end);
+  const page = (at: number) => tree.resident(map, Math.floor(at / LEAF_PAGES));
+  if (firstWhole * PAGE_BYTES > offset && !page(firstWhole - 1)) return false;
+  if (endWhole >= firstWhole && endWhole * PAGE_BYTES < end && !page(endWhole)) return false;
+  return endWhole <= firstWhole || tree.residentForClear(map, firstWhole, endWhole);
+}
+
+/** The pages that lie whole in [offset, end). A volume's last page is whole when it is cleared up to the size. */
+function wholePages(map: MapRoot, offset: number, end: number): { firstWhole: number; endWhole: number } {
+  const endWhole = end === map.sizeBytes ? Math.ceil(end / PAGE_BYTES) : Math.floor(end / PAGE_BYTES);
+  return { firstWhole: Math.ceil(offset / PAGE_BYTES), endWhole };
+}
+
 /** What a zero, trim or resize record says, live or replayed. */
 export interface ClearRecord {
   readonly flags: number;
@@ -340,8 +351,7 @@ export function applyClear(
   const { tree } = engine;
   const { map } = volume;
   const end = Math.min(record.offset + record.length, map.sizeBytes);
-  const firstWhole = Math.ceil(record.offset / PAGE_BYTES);
-  const endWhole = end === map.sizeBytes ? Math.ceil(end / PAGE_BYTES) : Math.floor(end / PAGE_BYTES);
+  const { firstWhole, endWhole } = wholePages(map, record.offset, end);
   let edge = 0;
   if ((record.flags & RecordFlag.headEdge) !== 0) {
     tree.mapData(
