@@ -13,7 +13,11 @@ export const SMALL_BYTES = 8 * 1024;
 export const LARGE_BYTES = 4 * 128 * 1024 + 4 * 1024;
 const SMALL_FREE_MAX = 1024;
 const LARGE_FREE_MAX = 48;
-/** Free chunks for longer payloads (powers of two), all sizes together. */
+/**
+ * Above this sum nobody gets more than needed: a small write that is long in work keeps its whole chunk.
+ */
+const ROOMY_BYTES = 64 * 1024 * 1024;
+/** Free chunks of other sizes (powers of two), all sizes together. */
 const LONG_FREE_BYTES_MAX = 32 * 1024 * 1024;
 
 export class Chunk {
@@ -60,14 +64,20 @@ export class ChunkPool {
     return this.#out(this.#large.pop() ?? new Chunk(this, LARGE_BYTES, this.#large));
   }
 
-  /** A chunk with room for `lengthBytes`, large or longer. */
+  /** A chunk with room for `lengthBytes`: a large one, as long as there are not too many about. */
   atLeast(lengthBytes: number): Chunk {
-    if (lengthBytes <= LARGE_BYTES) return this.large();
+    if (lengthBytes <= LARGE_BYTES && this.roomy) return this.large();
+    if (lengthBytes <= SMALL_BYTES) return this.small();
     const sizeBytes = 2 ** Math.ceil(Math.log2(lengthBytes));
     const index = this.#long.findIndex((chunk) => chunk.lengthBytes === sizeBytes);
     if (index < 0) return this.#out(new Chunk(this, sizeBytes, undefined));
     this.#longFreeBytes -= sizeBytes;
     return this.#out(this.#long.splice(index, 1)[0]!);
+  }
+
+  /** Whether chunks may be handed out that are larger than needed. */
+  get roomy(): boolean {
+    return this.usedBytes < ROOMY_BYTES;
   }
 
   takeBack(chunk: Chunk, home: Chunk[] | undefined): void {

@@ -106,7 +106,8 @@ export class Connection implements StreamReceiver {
   received(length: number): void {
     this.#window.received(length);
     if (this.#finishing) this.#window.skip(this.#window.availableBytes);
-    else if (this.#replies.sentBytes >= FLUSH_BYTES) this.#later();
+    else if (this.#replies.sentBytes >= FLUSH_BYTES && this.#window.availableBytes < FLUSH_BYTES)
+      this.#later();
     else this.#advance();
   }
 

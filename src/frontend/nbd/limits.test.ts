@@ -182,6 +182,25 @@ test("a thousand idle clients cost little, and another one is served as if alone
   while (server.server.counters.connections > 1) await pause(5);
 });
 
+test("hundreds of clients with a small write in work each do not hold a large chunk each", async () => {
+  await using held = await serve({});
+  const { server, device } = held;
+  const clients = await Promise.all(Array.from({ length: 400 }, () => server.open("d", "simple")));
+  for (const client of clients) await client.write(0, Buffer.alloc(200_000));
+  const gate = Promise.withResolvers<void>();
+  device.before = () => gate.promise;
+  for (const client of clients)
+    for (let count = 0; count < 3; count++) client.request({ type: 1, payload: Buffer.alloc(4096) });
+  while (device.calls.length < 400 + 1_200) await pause(5);
+  const { chunkBytes } = server.server.memory;
+  gate.resolve();
+  assert.equal(chunkBytes < 80 * MIB, true, `${chunkBytes} bytes`);
+  for (const client of clients) {
+    for (let count = 0; count < 3; count++) assert.equal((await client.reply()).errno, 0);
+    client[Symbol.dispose]();
+  }
+});
+
 test("a client that dies in mid-write does not disturb the writes of another", async () => {
   await using held = await serve({});
   const { server, device } = held;

@@ -53,7 +53,7 @@ export class ReceiveWindow {
   /** Where the next bytes should go. */
   target(): Uint8Array {
     const chunk = this.chunk;
-    const quiet = this.#busyReads === 0;
+    const quiet = this.#busyReads === 0 || !this.#pool.roomy;
     if (this.start === this.end) {
       if (chunk.references === 1 && (chunk.lengthBytes === SMALL_BYTES || !quiet)) this.start = this.end = 0;
       else if (quiet && chunk.lengthBytes > SMALL_BYTES) this.#moveOn();
@@ -81,7 +81,8 @@ export class ReceiveWindow {
 
   /** Goes on in another chunk that has room for what is wanted, with the unconsumed bytes at its beginning. */
   #moveOn(): void {
-    const neededBytes = Math.max(this.#wantedBytes, this.#busyReads > 0 ? LARGE_BYTES : 0);
+    const generous = this.#busyReads > 0 && this.#pool.roomy;
+    const neededBytes = Math.max(this.#wantedBytes, generous ? LARGE_BYTES : 0);
     const fits = neededBytes <= SMALL_BYTES && this.availableBytes < SMALL_BYTES;
     const next = fits
       ? this.#pool.small()
