@@ -281,7 +281,17 @@ export class CursorReader {
       const end = Math.min(operation.length, device.sizeBytes - given.sourceOffsetBytes);
       for (let done = 0; done < end; done += chunkBytes) {
         const bytes = new Uint8Array(Math.min(chunkBytes, end - done));
-        await life.completion(() => device.read(given.sourceOffsetBytes + done, bytes));
+        try {
+          await life.completion(() => device.read(given.sourceOffsetBytes + done, bytes));
+        } catch (error) {
+          // The cursor was dropped while its reader was at this record, and what was held for it with it.
+          const dropped = life.pool
+            .cursors()
+            .every((cursor) => cursor.name !== name || cursor.state !== "following");
+          check(dropped, "held", () => `what was held for ${record.sequence} went while ${name} follows`);
+          life.expectError(error, "read of what a cursor holds", ["PIN_NOT_FOUND"]);
+          return;
+        }
         const from = operation.sourceOffset + done;
         const stamps = operation.source.stamps(from / unitBytes, Math.ceil(bytes.length / unitBytes));
         checkBytes(this.#machine.content, `source of the graft at ${record.sequence}`, bytes, from, [stamps]);

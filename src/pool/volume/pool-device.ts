@@ -21,7 +21,11 @@ export interface DeviceParts {
 export class PoolDevice implements BlockDevice {
   readonly #parts: DeviceParts;
   readonly #object: MapObject;
-  readonly #map = () => this.#object.map;
+  /** A pin that a cursor held may end under its reader: an error, never the zeros of an empty map. */
+  readonly #map = () => {
+    if (this.#object.gone) throw goneError(this.#object);
+    return this.#object.map;
+  };
   readonly geometry: Geometry;
   readonly capabilities: Capabilities;
   #open = true;
@@ -91,4 +95,11 @@ export class PoolDevice implements BlockDevice {
     }
     return Promise.resolve();
   }
+}
+
+function goneError(object: MapObject): RopewalkError {
+  if (object.kind === "pin")
+    return new RopewalkError("PIN_NOT_FOUND", `pin ${object.id} was given up while it was read`);
+  if (object.kind === "snapshot") return new RopewalkError("SNAPSHOT_NOT_FOUND", "the snapshot was deleted");
+  return new RopewalkError("VOLUME_NOT_FOUND", "the volume was deleted");
 }
