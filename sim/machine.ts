@@ -92,8 +92,10 @@ export class Machine {
   }
 }
 
-/** The answer will never come: its process is dead. */
-const never = new Promise<never>(() => {});
+/** The answer will never come: its process is dead. A promise of its own each time, so that it keeps nobody in memory. */
+function never(): Promise<never> {
+  return new Promise(() => {});
+}
 
 /** One process of the pool, from its start to its death. */
 export class Life {
@@ -174,9 +176,9 @@ export class Life {
     this.#waiting.set(promise, what);
     try {
       const value = await promise;
-      return this.alive ? value : await never;
+      return this.alive ? value : await never();
     } catch (error) {
-      if (!this.alive) return never;
+      if (!this.alive) return never();
       throw error;
     } finally {
       this.#waiting.delete(promise);
