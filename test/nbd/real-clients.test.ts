@@ -373,9 +373,11 @@ buffers = [nbd.Buffer.from_bytearray(bytearray([n % 251] * 5000)) for n in range
 for n, buffer in enumerate(buffers):
     h.aio_pwrite(buffer, n * 5000)
 while h.aio_in_flight() > 0:
-    h.poll(-1)
-    while h.aio_in_flight() > 0 and h.aio_peek_command_completed() > 0:
-        h.aio_command_completed(h.aio_peek_command_completed())
+    done = h.aio_peek_command_completed()
+    if done > 0:
+        h.aio_command_completed(done)
+    else:
+        h.poll(-1)
 for n in range(500):
     assert h.pread(5000, n * 5000) == bytes([n % 251] * 5000)
 `);

@@ -23,7 +23,7 @@ export interface BlockStatusRequest {
 }
 
 /** Extents in one answer; a client asks again from where they end. */
-const EXTENTS_PER_ANSWER_MAX = 32 * 1024;
+export const EXTENTS_PER_ANSWER_MAX = 32 * 1024;
 /** Longest extent of the 32-bit format, a multiple of every block size. */
 const SHORT_EXTENT_BYTES_MAX = 0xffff_f000;
 

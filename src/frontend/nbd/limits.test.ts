@@ -152,6 +152,28 @@ test("writes in work of one connection, and of all, stay within their bytes", as
   assert.equal(device.calls.length, 60);
 });
 
+test("answers to block status stay within the bytes of all, however many are asked for at once", async () => {
+  await using held = await serve({ totalBytesMax: 4 * MIB });
+  const { device, server } = held;
+  for (let page = 0; page < 16_384; page += 2) device.inner.write(page * 4096, Buffer.alloc(4096), 0);
+  const lookups = { now: 0, most: 0 };
+  device.before = async () => {
+    lookups.most = Math.max(lookups.most, ++lookups.now);
+    await pause(1);
+    lookups.now--;
+  };
+  using client = await server.connect();
+  await client.greet();
+  await client.negotiate("extended");
+  await client.setContexts("d", ["base:allocation"]);
+  await client.go("d");
+  for (let count = 0; count < 200; count++) client.request({ type: 7, length: 64 * MIB });
+  for (let count = 0; count < 200; count++)
+    assert.equal((await client.reply()).chunks[0]!.content.length, 8 + 16 * 16_384);
+  assert.equal(lookups.most <= 8, true, `${lookups.most} at once`);
+  assert.equal(server.server.memory.inWorkBytes, 0);
+});
+
 test("a request larger than all budgets gets through when nothing else is in work", async () => {
   await using held = await serve({ connectionBytesMax: MIB, totalBytesMax: MIB });
   const { device, server } = held;

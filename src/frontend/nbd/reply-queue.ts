@@ -92,9 +92,9 @@ export class ReplyQueue {
   }
 
   /** Adds bytes that stand in memory of their own. */
-  append(bytes: Uint8Array): void {
+  append(bytes: Uint8Array, charge = 0): void {
     this.#seal();
-    this.#push(bytes, undefined, 0);
+    this.#push(bytes, undefined, charge);
   }
 
   /** Hands what has gathered to the stream, unless it has something queued. */

@@ -6,7 +6,7 @@
  * begins while the connection is over one of its limits (`waitsFor` says which).
  * The path of a read or write that the device ends at once makes no promise and no closure.
  */
-import { Errno, RopewalkError } from "../../base/errors.ts";
+import { RopewalkError } from "../../base/errors.ts";
 import { type BlockDevice, type Completion, RequestFlag } from "../../device/mod.ts";
 import {
   CHUNK_DONE,
@@ -14,14 +14,12 @@ import {
   CommandFlag,
   decodeExtendedRequest,
   decodePlainRequest,
-  encodeBlockStatus,
   type HeaderFormat,
-  parseBlockStatusFilter,
   RequestHeader,
   requestHeaderBytes,
   requestPayloadBytes,
 } from "../../wire/nbd/mod.ts";
-import { type BlockStatusRequest, blockStatus, type SelectedContext } from "./block-status.ts";
+import type { SelectedContext } from "./block-status.ts";
 import type { ByteAccount } from "./byte-budget.ts";
 import { warmCache } from "./cache-request.ts";
 import type { ChunkPool } from "./chunk-pool.ts";
@@ -34,6 +32,7 @@ import type { ReplyQueue } from "./reply-queue.ts";
 import { ReplyWriter } from "./reply-writer.ts";
 import { chargeOf, type Refusal, RequestRules } from "./request-rules.ts";
 import { type ReadRange, SPARSE_READ_BYTES_MIN, SparseRead, sparseRanges } from "./sparse-read.ts";
+import { type StatusRequest, statusBytesMax, statusChunks, statusRequest } from "./status-request.ts";
 
 /** What a connection is given when its handshake is over. */
 export interface TransmissionStart {
@@ -58,10 +57,6 @@ type Stage = "header" | "admission" | "payload" | "refusal";
 
 /** More than this is no client's honest mistake, and is not swallowed. */
 const REFUSED_PAYLOAD_BYTES_MAX = 64 * 1024 * 1024;
-const WRONG_FILTER: Refusal = {
-  errno: Errno.EINVAL,
-  sentence: "the filter names contexts that were not selected",
-};
 /** After so many requests of one turn their replies leave, so that the client works beside us (measured: +5 %). */
 const FLUSH_REQUESTS = 8;
 /** When so much has gathered the client may begin to read while the next request is in work. */
@@ -180,7 +175,10 @@ export class Transmission {
     this.#charge = 0;
     this.#refusal = this.#rules.refusal(header, this.#payloadBytes);
     if (this.#refusal === undefined) {
-      this.#charge = chargeOf(header);
+      this.#charge =
+        header.type === Command.blockStatus
+          ? statusBytesMax(header, this.#contexts.length)
+          : chargeOf(header);
       this.#stage = "admission";
       return;
     }
@@ -381,45 +379,31 @@ export class Transmission {
 
   #blockStatus(): void {
     const header = this.#header;
-    let contexts = this.#contexts;
-    let length = header.length;
+    let payload: Uint8Array | undefined;
     if ((header.flags & CommandFlag.payloadLength) !== 0) {
       const { start, chunk } = this.#window;
-      const filter = parseBlockStatusFilter(chunk.bytes.subarray(start, start + this.#payloadBytes));
+      payload = chunk.bytes.subarray(start, start + this.#payloadBytes);
       this.#window.consume(this.#payloadBytes);
-      contexts = this.#contexts.filter((context) => filter?.contextIds.includes(context.id));
-      if (filter === undefined || filter.contextIds.length !== contexts.length || contexts.length === 0) {
-        this.#refuse(header, WRONG_FILTER);
-        return;
-      }
-      length = filter.lengthBytes;
-      const refusal = this.#rules.statusRange(header.offset, length);
-      if (refusal !== undefined) {
-        this.#refuse(header, refusal);
-        return;
-      }
     }
-    const one = (header.flags & CommandFlag.requestOne) !== 0;
-    const request: BlockStatusRequest = { offset: header.offset, length, answer: one ? "one" : "many" };
-    this.#track(this.#answerStatus(new PendingRequest(header, 0), contexts, request));
+    const request = statusRequest(header, this.#contexts, this.#rules, payload);
+    if ("errno" in request) {
+      this.#world.account.give(this.#charge);
+      this.#refuse(header, request);
+      return;
+    }
+    this.#track(this.#answerStatus(new PendingRequest(header, this.#charge), request));
   }
 
-  async #answerStatus(
-    request: PendingRequest,
-    contexts: readonly SelectedContext[],
-    range: BlockStatusRequest,
-  ): Promise<void> {
+  async #answerStatus(pending: PendingRequest, request: StatusRequest): Promise<void> {
     const format = this.#writer.format === "extended" ? "extended" : "structured";
     try {
-      const chunks: Buffer[] = [];
-      for (const [index, context] of contexts.entries()) {
-        const extents = await blockStatus(this.#device, context, range, format);
-        const flags = index === contexts.length - 1 ? CHUNK_DONE : 0;
-        chunks.push(encodeBlockStatus(request, format, { contextId: context.id, extents, flags }));
-      }
-      for (const chunk of chunks) this.#replies.append(chunk);
+      const chunks = await statusChunks(this.#device, request, pending, format);
+      chunks.forEach((chunk, index) => {
+        this.#replies.append(chunk, index === 0 ? pending.charge : 0);
+      });
     } catch (error) {
-      this.#failWith(request, error);
+      this.#endCharge(pending);
+      this.#failWith(pending, error);
     }
   }
 
