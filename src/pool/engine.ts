@@ -55,6 +55,7 @@ export class Engine {
     this.segments = new Segments(world.disk, world.random, settings);
     this.store = new MetadataStore(this.segments, this.counters);
     this.cache = new NodeCache(this.nodes, this.store, this.counters, () => settings.nodeCacheBytes);
+    this.cache.onPressure = () => this.planEviction();
     this.tree = new Tree(this.cache, this.segments, this.reclaim, world.plants);
     this.log = new Log(world, this.segments, settings, this.counters);
   }
@@ -67,7 +68,6 @@ export class Engine {
       // Dropped meanwhile: whoever looked it up looks again and finds something else.
       if (!(error instanceof RopewalkError && error.code === "CANCELLED")) throw error;
     }
-    this.planEviction();
   }
 
   /** Lets nodes go once this turn's operations are through. */
@@ -76,7 +76,7 @@ export class Engine {
     this.#evictPlanned = true;
     this.world.clock.soon(() => {
       this.#evictPlanned = false;
-      this.cache.evict();
+      if (this.cache.evict()) this.planEviction();
     });
   }
 

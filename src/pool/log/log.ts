@@ -260,6 +260,8 @@ export class Log {
       dataBytes <= REQUEST_BYTES_MAX + PAGE_BYTES && dataBytes % PAGE_BYTES === 0,
       "whole pages, one request",
     );
+    // The clock is asked once a turn, by its first record.
+    if (!this.#turnPlanned) this.atMs = this.#world.clock.wallMs();
     assert(headerBytes + dataBytes <= this.room, "the record ends inside its segment");
     const direct = dataBytes >= DIRECT_BYTES;
     if (!this.#arenaFits(headerBytes, dataBytes)) this.writeOut();
@@ -379,7 +381,6 @@ export class Log {
 
   #endTurn(): void {
     if (this.failed !== undefined) return;
-    this.atMs = this.#world.clock.wallMs();
     if (this.#flying === undefined) {
       if (this.position - this.written >= this.#settings.writeAsideBytes) this.#sendAside();
       else this.writeOut();

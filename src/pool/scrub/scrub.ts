@@ -1,6 +1,6 @@
 /**
- * Scrub: reads every node and block that the maps refer to, past the page cache where the disk allows, and
- * compares checksums. It changes nothing.
+ * Scrub: reads everything that the newest state is made of, from the superblock slots to every block that a map
+ * refers to and the records that the next open would replay, and compares checksums. It changes nothing.
  *
  * Always holds: a piece that was moved or dropped while it was read is not an error; only a mismatch of what the
  * state still refers to is.
@@ -12,10 +12,13 @@ import type { Engine } from "../engine.ts";
 import { NODE_INDEX_FIRST, PAGE_BYTES, SEGMENT_HEADER_BYTES } from "../format/layout.ts";
 import { decodeNode } from "../format/node-codec.ts";
 import { decodeSegmentHeader } from "../format/segment.ts";
-import { decodeSuperblock, SLOT_BYTES, SLOT_NAMES } from "../format/superblock.ts";
+import { SLOT_BYTES } from "../format/superblock.ts";
 import { EntryKind, KIND_SHIFT, Leaf, VALUE_MASK } from "../map/leaf.ts";
 import { PAGE_WORDS } from "../map/paged-table.ts";
 import type { ScrubResult } from "../pool-api.ts";
+import { damagedPieces } from "./checkpoint-pieces.ts";
+import { damagedTail } from "./log-tail.ts";
+import { newestOf, slotContents } from "./newest-slot.ts";
 
 const SLICE_MS = 2;
 /** Longest sleep at a set pace, so that a pool can close and a new pace counts soon. */
@@ -52,6 +55,7 @@ class Scrub {
 
   async run(): Promise<ScrubResult> {
     await this.#slots();
+    await this.#newestCheckpoint();
     await this.#tables();
     await this.#headers();
     await this.#nodes();
@@ -93,23 +97,38 @@ class Scrub {
   }
 
   async #slots(): Promise<void> {
-    const { disk } = this.#engine.world;
-    const blocks = [];
-    for (const name of SLOT_NAMES) {
-      const file = await disk.open(name);
-      const bytes = new Uint8Array(SLOT_BYTES);
-      try {
-        await file.read(0, bytes, 0, SLOT_BYTES);
-      } finally {
-        await file.close();
-      }
-      // Right after the pool was made the second slot is blank.
-      if (bytes.every((byte) => byte === 0)) continue;
-      if (decodeSuperblock(bytes) === undefined) this.#error(`${name} is damaged`);
-      blocks.push(name);
+    const slots = await slotContents(this.#engine.world);
+    for (const { name, blank, superblock } of slots) {
+      if (blank) continue;
+      if (superblock === undefined) this.#error(`${name} is damaged`);
       await this.#pause(SLOT_BYTES);
     }
-    if (blocks.length === 0) this.#error("both superblock slots are blank");
+    if (slots.every(({ blank }) => blank)) this.#error("both superblock slots are blank");
+  }
+
+  /** What only the next open reads: the newest checkpoint's own pieces, and the records behind its cut. */
+  async #newestCheckpoint(): Promise<void> {
+    const engine = this.#engine;
+    let newest = newestOf(await slotContents(engine.world));
+    for (;;) {
+      // That no slot can be read is told already.
+      if (newest === undefined) return;
+      const damaged = await damagedPieces(engine.store, newest);
+      const now = damaged.length === 0 ? newest : newestOf(await slotContents(engine.world));
+      // A checkpoint that was made meanwhile does without what was read.
+      if (now?.checkpoint === newest.checkpoint) {
+        this.#damaged(damaged);
+        break;
+      }
+      newest = now;
+    }
+    await this.#pause(newest.root.length);
+    this.#damaged(await damagedTail(engine, newest, (bytes) => this.#pause(bytes)));
+  }
+
+  #damaged(sentences: readonly string[]): void {
+    this.#engine.counters.checksumErrors += sentences.length;
+    for (const sentence of sentences) this.#error(sentence);
   }
 
   async #tables(): Promise<void> {

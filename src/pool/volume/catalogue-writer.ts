@@ -45,7 +45,6 @@ export class CatalogueWriter {
 
   #appendNow(operation: CatalogueOperation, volume: number, payload: Uint8Array): void {
     const { log, catalogue, tree } = this.#engine;
-    const atMs = log.atMs;
     log.append({
       kind: RecordKind.catalogue,
       flags: 0,
@@ -58,7 +57,7 @@ export class CatalogueWriter {
     });
     applyCatalogue(catalogue, tree, operation, {
       sequence: log.sequence,
-      atMs,
+      atMs: log.atMs,
       segment: log.segment.number,
       position: log.position,
     });
