@@ -40,12 +40,9 @@ export async function damagedTail(
     const end = Math.min(last, (tail[index + 1]?.header.firstSequence ?? Number.POSITIVE_INFINITY) - 1);
     const scanner = new SegmentScanner(segments, segment.number, segment.header);
     while (sequence < end && segment.row >= 0) {
-      const record = await nextRecord(
-        scanner,
-        position,
-        sequence + 1,
-        segment.header.incarnation,
-      ).catch(unreadable);
+      const record = await nextRecord(scanner, position, sequence + 1, segment.header.incarnation).catch(
+        unreadable,
+      );
       if (record === undefined) {
         if (segment.row >= 0)
           damaged.push(

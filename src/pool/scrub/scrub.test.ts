@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { segmentName } from "../format/segment.ts";
 import { patternBytes, withSimulatedPool } from "../../../test/support/simulated-pool.ts";
+import { segmentName } from "../format/segment.ts";
 
 const MIB = 2 ** 20;
 
@@ -16,7 +16,7 @@ const ROOT_PLACES = {
 for (const what of ["root", ...Object.keys(ROOT_PLACES)])
   test(`scrub counts a flipped bit of the newest checkpoint's ${what}`, () =>
     withSimulatedPool(async (simulated) => {
-      await (await simulated.volume("v", 8 * MIB)).write(0, patternBytes(MIB, 1), 1);
+      await (await simulated.volume("v", 8 * MIB)).write(0, patternBytes(MIB / 2, 1), 1);
       await simulated.pool.checkpoint();
       const wordsOf = (name: string) =>
         new Uint32Array(simulated.disk.file(name).durableBytes().slice().buffer);
