@@ -236,8 +236,10 @@ async function prepare(options: RunOptions, closed: boolean): Promise<Machine> {
       await access.closeAll();
       // Time for the mark that says in the log what is durable.
       await life.pause(5000);
-      if (closed) await life.answer(life.pool.close(), "close");
-      machine.history.promiseDurable(machine.history.lastSequence);
+      if (closed) await life.must(life.pool.close(), "close");
+      // The last mark vouches for what stands before it; damage to the mark itself looks like a power cut.
+      const { operations } = machine.history;
+      machine.history.promiseDurable(operations.findLast(({ kind }) => kind !== "nothing")!.sequence);
       machine.crash(life, "lost");
     })(),
   );
