@@ -177,6 +177,15 @@ for (const [what, at, value] of contradictions)
     assert.throws(() => decodeNode(words, LEAF_ID, 0, slab), damaged);
   });
 
+test("a refused leaf gives its memory back", () => {
+  const words = encode(exampleLeaf());
+  words[21] = 511;
+  const own = new LeafSlab();
+  for (let time = 0; time < 5000; time += 1) assert.throws(() => decodeNode(words, LEAF_ID, 0, own), damaged);
+  decodeNode(encode(exampleLeaf()), LEAF_ID, 0, own);
+  assert.equal(own.chunkBytes, 256 * 1024, "one chunk serves them all");
+});
+
 test("an inner node with too few, too many or impossible children is refused", () => {
   const words = encode(exampleInner());
   const change = (at: number, value: number) => {

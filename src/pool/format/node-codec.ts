@@ -123,6 +123,22 @@ function decodeLeaf(words: Uint32Array, id: number, slab: LeafSlab): Leaf {
   }
   if (total > LEAF_PAGES) throw damaged(id, "pages");
   const leaf = new Leaf(id, slab, total);
+  try {
+    fillLeaf(leaf, words, { runs, foreignCount, foreignAt });
+  } catch (error) {
+    leaf.release();
+    throw error;
+  }
+  leaf.size = total;
+  return leaf;
+}
+
+function fillLeaf(
+  leaf: Leaf,
+  words: Uint32Array,
+  { runs, foreignCount, foreignAt }: { runs: number; foreignCount: number; foreignAt: number },
+): void {
+  const { id } = leaf;
   const out = leaf.words;
   let to = leaf.base + BITMAP_WORDS;
   let at = HEADER_WORDS;
@@ -155,7 +171,6 @@ function decodeLeaf(words: Uint32Array, id: number, slab: LeafSlab): Leaf {
     at += kind === EntryKind.own ? 3 + length : kind === EntryKind.foreign ? 3 : 1;
   }
   if (at !== foreignAt) throw damaged(id, "runs end elsewhere");
-  leaf.size = total;
   if (foreignCount > 0) {
     leaf.foreign = [];
     leaf.foreignUses = uses;
@@ -165,7 +180,6 @@ function decodeLeaf(words: Uint32Array, id: number, slab: LeafSlab): Leaf {
       leaf.foreign.push(foreignId);
     }
   }
-  return leaf;
 }
 
 function decodeInner(words: Uint32Array, id: number, level: number): InnerNode {

@@ -168,6 +168,14 @@ test("every header comes back from its bytes", () => {
   );
 });
 
+test("decoding a record header leaves the caller's bytes as they are, a Buffer's too", () => {
+  const bytes = Buffer.from(encode(fields, pageChecksums, payload));
+  const before = bytes.toString("hex");
+  assert.ok(decode(bytes) !== undefined);
+  assert.equal(bytes.toString("hex"), before);
+  assert.ok(decode(bytes) !== undefined);
+});
+
 test("garbage behind a right beginning crashes nothing and is believed only with its checksum", () => {
   const changes = fc.array(fc.tuple(fc.nat(RECORD_HEADER_BYTES - 1), fc.nat(255)), { maxLength: 30 });
   fc.assert(

@@ -37,7 +37,6 @@ export const RecordFlag = {
   tailEdge: 2,
   /** Zeroed pages stay allocated. */
   noHole: 4,
-  /** A write whose every page is zeros: no data follows. */
 } as const;
 
 export interface RecordFields {
@@ -120,7 +119,7 @@ export function decodeRecordHeader(
   const fixed = new DataView(source.buffer, source.byteOffset, RECORD_HEADER_BYTES);
   const headerBytes = headerBytesAt(source, keyLow, keyHigh);
   if (headerBytes === undefined || headerBytes > source.length) return undefined;
-  const copy = source.slice(0, headerBytes);
+  const copy = new Uint8Array(source.subarray(0, headerBytes));
   const words = new Uint32Array(copy.buffer);
   const sum = words[2]!;
   words[2] = 0;

@@ -158,6 +158,17 @@ test("every footer comes back from its bytes", () => {
   );
 });
 
+test("decoding a header or footer leaves the caller's bytes as they are, a Buffer's too", () => {
+  for (const [bytes, decode] of [
+    [Buffer.from(encodeSegmentHeader(header)), decodeSegmentHeader],
+    [Buffer.from(encodeSegmentFooter(footer)), (each: Buffer) => decodeSegmentFooter(each, header)],
+  ] as const) {
+    const before = bytes.toString("hex");
+    assert.ok(decode(bytes) !== undefined);
+    assert.equal(bytes.toString("hex"), before);
+  }
+});
+
 test("garbage in the place of a header or footer is none, or of a newer version", () => {
   const garbage = fc.uint8Array({ minLength: SEGMENT_HEADER_BYTES, maxLength: SEGMENT_HEADER_BYTES });
   fc.assert(

@@ -56,7 +56,7 @@ export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
 
 /** The header, or undefined when these bytes are none (never written, torn, damaged). POOL_NEWER for another version. */
 export function decodeSegmentHeader(source: Uint8Array): SegmentHeader | undefined {
-  const bytes = source.slice(0, SEGMENT_HEADER_BYTES);
+  const bytes = new Uint8Array(source.subarray(0, SEGMENT_HEADER_BYTES));
   const words = new Uint32Array(bytes.buffer);
   if (words[0] !== HEADER_MAGIC) return undefined;
   const sum = words[1]!;
@@ -110,8 +110,9 @@ export function encodeSegmentFooter(footer: SegmentFooter): Uint8Array {
   return bytes;
 }
 
+/** The footer of the segment with that header, or undefined when these bytes are none. */
 export function decodeSegmentFooter(source: Uint8Array, header: SegmentHeader): SegmentFooter | undefined {
-  const bytes = source.slice(0, SEGMENT_FOOTER_BYTES);
+  const bytes = new Uint8Array(source.subarray(0, SEGMENT_FOOTER_BYTES));
   const words = new Uint32Array(bytes.buffer);
   if (words[0] !== FOOTER_MAGIC) return undefined;
   const sum = words[1]!;

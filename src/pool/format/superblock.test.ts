@@ -56,6 +56,13 @@ test("a slot with any one bit flipped is none", () => {
   assert.deepEqual(decodeSuperblock(bytes), block);
 });
 
+test("decoding a slot leaves the caller's bytes as they are, a Buffer's too", () => {
+  const bytes = Buffer.from(encodeSuperblock(block));
+  const before = bytes.toString("hex");
+  assert.deepEqual(decodeSuperblock(bytes), block);
+  assert.equal(bytes.toString("hex"), before);
+});
+
 test("a slot of a newer format version is refused as such", () => {
   const bytes = encodeSuperblock(block);
   new DataView(bytes.buffer).setUint32(8, 2, true);

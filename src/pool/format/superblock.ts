@@ -63,7 +63,7 @@ export function encodeSuperblock(block: Superblock): Uint8Array {
 }
 
 export function decodeSuperblock(source: Uint8Array): Superblock | undefined {
-  const bytes = source.slice(0, SLOT_BYTES);
+  const bytes = new Uint8Array(source.subarray(0, SLOT_BYTES));
   const words = new Uint32Array(bytes.buffer);
   if (words[0] !== MAGIC) return undefined;
   const sum = words[1]!;

@@ -23,7 +23,12 @@ const GraftPayloadShape = Type.Object({
 export type GraftPayload = Static<typeof GraftPayloadShape>;
 
 export function decodeGraftPayload(payload: Uint8Array): GraftPayload {
-  const value: unknown = JSON.parse(Buffer.from(payload).toString("utf8"));
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(payload).toString("utf8"));
+  } catch (cause) {
+    throw new RopewalkError("POOL_DAMAGED", "a graft record's text is no JSON", { cause });
+  }
   if (!Value.Check(GraftPayloadShape, value))
     throw new RopewalkError("POOL_DAMAGED", "a graft record is malformed");
   return value;
