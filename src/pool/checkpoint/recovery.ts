@@ -191,7 +191,7 @@ async function rebuild(engine: Engine, slots: Slots, slot: number): Promise<Reco
   let replayedBytes = 0;
   for (const record of chain.records) {
     if (segment?.number !== record.segment) {
-      if (segment !== undefined) segments.setEnd(segment, { sealed: true });
+      if (segment !== undefined) segments.sealWithoutFooter(segment);
       segment = await enterSegment(engine, record.segment, unknown);
     }
     await replayRecord(engine, segment, record.header);
@@ -200,9 +200,9 @@ async function rebuild(engine: Engine, slots: Slots, slot: number): Promise<Reco
     engine.planEviction();
   }
   engine.cutBytes = -replayedBytes;
-  if (segment !== undefined) segments.setEnd(segment, { sealed: true });
+  if (segment !== undefined) segments.sealWithoutFooter(segment);
   for (const each of segments.all.values()) {
-    if (each.row >= 0 && !each.sealed) segments.setEnd(each, { sealed: true });
+    if (each.row >= 0 && !each.sealed) segments.sealWithoutFooter(each);
     each.sealed = true;
   }
   return { engine, slot, superblock, previous, unknown, lastSequence: chain.lastSequence, incarnation };

@@ -21,7 +21,7 @@ import { Segment } from "./segment.ts";
  * | word | is |
  * | --- | --- |
  * | 0 | number, 0 for a free row |
- * | 1 | kind, bit 8 sealed |
+ * | 1 | kind, bit 8 sealed, bit 9 without a footer |
  * | 2 | end of what was appended, in bytes |
  * | 3 | live blocks |
  * | 4 | blocks that were ever appended |
@@ -29,6 +29,8 @@ import { Segment } from "./segment.ts";
  * | 9 | checkpoint in which the segment was sealed: its age |
  */
 const ROW_WORDS = 16;
+const SEALED = 0x100;
+const FOOTERLESS = 0x200;
 const HANDLES_MAX = 4096;
 
 export class Segments {
@@ -214,7 +216,7 @@ export class Segments {
     const segment = new Segment(page[at]!, page[at + 1]! & 0xff);
     segment.row = row;
     segment.end = page[at + 2]!;
-    segment.sealed = (page[at + 1]! & 0x100) !== 0;
+    segment.sealed = (page[at + 1]! & SEALED) !== 0;
     this.liveBlocks += page[at + 3]!;
     return segment;
   }
@@ -225,9 +227,20 @@ export class Segments {
     const at = this.table.offsetOf(segment.row);
     page[at + 2] = segment.end;
     if (options.sealed) {
-      page[at + 1]! |= 0x100;
+      page[at + 1]! |= SEALED;
       page[at + 9] = this.age;
     }
+  }
+
+  /** A segment in which a process died is appended to no more and never gets a footer. */
+  sealWithoutFooter(segment: Segment): void {
+    this.setEnd(segment, { sealed: true });
+    this.table.edit(segment.row)[this.table.offsetOf(segment.row) + 1]! |= FOOTERLESS;
+  }
+
+  hasFooter(segment: Segment): boolean {
+    const word = this.table.page(segment.row)[this.table.offsetOf(segment.row) + 1]!;
+    return (word & (SEALED | FOOTERLESS)) === SEALED;
   }
 
   live(segment: Segment): number {

@@ -77,6 +77,30 @@ test("scrub reads the tail that an open replayed as well as what was appended be
     assert.equal((await simulated.pool.scrub()).errors, 2);
   }));
 
+test("scrub counts a flipped bit in a sealed segment's footer, and misses none where a process died", () =>
+  withSimulatedPool(async (simulated) => {
+    const before = await simulated.volume("v", 8 * MIB);
+    for (let at = 0; at < 5; at += 1) await before.write(at * MIB, patternBytes(MIB / 2, at), 1);
+    simulated.die();
+    await simulated.open();
+    const device = await simulated.pool.openVolume("v");
+    for (let at = 5; at < 7; at += 1) await device.write(at * MIB, patternBytes(MIB / 2, at), 1);
+    await simulated.pool.checkpoint();
+    await simulated.pool.close();
+    await simulated.open();
+    assert.equal((await simulated.pool.scrub()).errors, 0);
+    const footerAt = MIB - 4096;
+    const names = [...simulated.disk.directory.names.keys()].filter((name) => /^segment-/.test(name));
+    const sealed = names.filter((name) => simulated.disk.file(name).durableBytes()[footerAt] !== 0);
+    assert.ok(sealed.length >= 2 && sealed.length < names.length, `${sealed.length} of ${names.length}`);
+    // The last that a process left in order: what a dead one left may or may not have arrived.
+    simulated.disk.file(sealed.sort().at(-1)!).flip(footerAt + 4000, 1);
+    const sentences: string[] = [];
+    const { errors } = await simulated.pool.scrub({ onError: (sentence) => sentences.push(sentence) });
+    assert.equal(errors, 1, sentences.join("\n"));
+    assert.match(sentences[0]!, /^the footer of segment \d+/);
+  }));
+
 test("scrub counts a flipped bit of data, and only reads of that page fail", () =>
   withSimulatedPool(async (simulated) => {
     const device = await simulated.volume("v", 8 * MIB);

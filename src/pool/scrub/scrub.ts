@@ -9,9 +9,14 @@ import { checksum } from "../../base/checksum.ts";
 import { RopewalkError } from "../../base/errors.ts";
 import { nextTurn, sleep, type Timer } from "../../ports/mod.ts";
 import type { Engine } from "../engine.ts";
-import { NODE_INDEX_FIRST, PAGE_BYTES, SEGMENT_HEADER_BYTES } from "../format/layout.ts";
+import {
+  NODE_INDEX_FIRST,
+  PAGE_BYTES,
+  SEGMENT_FOOTER_BYTES,
+  SEGMENT_HEADER_BYTES,
+} from "../format/layout.ts";
 import { decodeNode } from "../format/node-codec.ts";
-import { decodeSegmentHeader } from "../format/segment.ts";
+import { decodeSegmentFooter, decodeSegmentHeader, type SegmentHeader } from "../format/segment.ts";
 import { SLOT_BYTES } from "../format/superblock.ts";
 import { EntryKind, KIND_SHIFT, Leaf, VALUE_MASK } from "../map/leaf.ts";
 import { PAGE_WORDS } from "../map/paged-table.ts";
@@ -158,20 +163,28 @@ class Scrub {
     }
   }
 
+  /** Headers of all data segments, and footers of those that were left in order. */
   async #headers(): Promise<void> {
     const { segments } = this.#engine;
+    const bytes = new Uint8Array(PAGE_BYTES);
     for (const segment of [...segments.all.values()]) {
       if (segment.row < 0) continue;
-      const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
-      await this.#compare(
-        `the header of segment ${segment.number}`,
-        async () => {
-          await segments.read(segment.number, 0, bytes, 0, SEGMENT_HEADER_BYTES);
-          if (decodeSegmentHeader(bytes)?.number !== segment.number)
-            throw new RopewalkError("CHECKSUM_MISMATCH", "it does not match its checksum");
-        },
-        () => segment.row >= 0,
-      );
+      const still = () => segment.row >= 0;
+      let header: SegmentHeader | undefined;
+      const readHeader = async () => {
+        await segments.read(segment.number, 0, bytes, 0, SEGMENT_HEADER_BYTES);
+        header = decodeSegmentHeader(bytes);
+        if (header?.number !== segment.number) throw mismatch();
+      };
+      if (await this.#compare(`the header of segment ${segment.number}`, readHeader, still)) {
+        const readFooter = async () => {
+          const position = segments.segmentBytes - SEGMENT_FOOTER_BYTES;
+          await segments.read(segment.number, position, bytes, 0, SEGMENT_FOOTER_BYTES);
+          if (decodeSegmentFooter(bytes, header!) === undefined) throw mismatch();
+        };
+        if (still() && segments.hasFooter(segment))
+          await this.#compare(`the footer of segment ${segment.number}`, readFooter, still);
+      }
       await this.#pause(SEGMENT_HEADER_BYTES);
     }
   }
@@ -285,6 +298,10 @@ class Scrub {
     const at = leaf.find(page);
     return at >= 0 && leaf.words[at] === segment && leaf.words[at + 1] === offset;
   }
+}
+
+function mismatch(): RopewalkError {
+  return new RopewalkError("CHECKSUM_MISMATCH", "it does not match its checksum");
 }
 
 /** Scrubs round after round at the settable pace; findings go to the counters. */
