@@ -171,12 +171,17 @@ class ProcessFile implements DiskFile {
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     this.#mustFit("write", position, length);
     const disk = this.#disk;
-    return this.#later("write", this.name, () => {
+    const put = (bytes: Uint8Array) => this.#file.write(disk.takeNumber(), position, bytes);
+    const done = this.#later("write", this.name, () => {
       const bytes = join(parts);
       disk.trace.note("wrote aside", this.name, position, bytes.length);
       disk.trace.noteBytes(bytes);
       disk.bytesWritten += bytes.length;
-      this.#file.write(disk.takeNumber(), position, this.#process.dead ? this.#part(position, bytes) : bytes);
+      put(this.#process.dead ? this.#part(position, bytes) : bytes);
+    });
+    return done.catch((error) => {
+      put(this.#part(position, join(parts)));
+      throw error;
     });
   }
 
@@ -186,8 +191,10 @@ class ProcessFile implements DiskFile {
     this.#mustFit("read", position, length);
     const cached = this.#disk.random.chance(this.#disk.cachedFraction);
     this.#disk.trace.note(cached ? "read now" : "not cached", this.name, position, length);
-    if (cached) this.#file.read(position, target, targetOffset, length);
-    return cached;
+    if (!cached) return false;
+    this.#disk.onRead?.(this.name, position, length);
+    this.#file.read(position, target, targetOffset, length);
+    return true;
   }
 
   read(position: number, target: Uint8Array, targetOffset: number, length: number): Promise<void> {
@@ -195,6 +202,7 @@ class ProcessFile implements DiskFile {
     this.#mustFit("read", position, length);
     return this.#later("read", this.name, () => {
       this.#disk.trace.note("read bytes", this.name, position, length);
+      this.#disk.onRead?.(this.name, position, length);
       this.#file.read(position, target, targetOffset, length);
     });
   }

@@ -52,6 +52,8 @@ export class SimulatedDisk {
   points = 0;
   /** Bytes that were written since the start, for reports. */
   bytesWritten = 0;
+  /** Told of every range that was read. */
+  onRead: ((name: string, position: number, length: number) => void) | undefined;
   #crashAtPoint = Number.POSITIVE_INFINITY;
   #onCrash: () => void = () => {};
   #nextNumber = 1;

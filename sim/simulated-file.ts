@@ -102,6 +102,10 @@ export class SimulatedFile {
     this.dropCache();
   }
 
+  durableByte(offset: number): number {
+    return this.#durable.slice(offset, 1)[0]!;
+  }
+
   /** What the platter holds. */
   durableBytes(): Uint8Array {
     return this.#durable.slice(0, this.sizeBytes);

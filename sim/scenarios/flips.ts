@@ -78,10 +78,13 @@ async function run(options: RunOptions): Promise<RunResult> {
 class FlipRun {
   readonly #machine: Machine;
   readonly #bit: Bit;
+  /** The byte as it was flipped. */
+  readonly #damaged: number;
 
   constructor(machine: Machine, bit: Bit) {
     this.#machine = machine;
     this.#bit = bit;
+    this.#damaged = machine.disk.file(bit.file).durableByte(bit.offset);
   }
 
   async run(): Promise<"refused" | "failedReads" | "found" | "harmless"> {
@@ -99,19 +102,36 @@ class FlipRun {
       failedReads += await this.#readAll(life, name, (offset, target) => device.read(offset, target), map);
       await life.answer(device.close());
     }
-    let errors = 0;
-    try {
-      ({ errors } = await life.answer(life.pool.scrub()));
-    } catch (error) {
-      this.#mustBeDamage(error, "scrub");
-      errors = 1;
-    }
+    const { errors, covered } = await this.#scrub(life);
     const { liveData } = this.#bit;
     if (errors === 0 && (failedReads > 0 || liveData))
       throw new CheckFailed("scrub", `scrub found nothing, but ${failedReads} reads failed`);
     if (liveData && failedReads === 0)
       throw new CheckFailed("scrub", "a damaged block was read without an error");
+    if (errors === 0 && covered) throw new CheckFailed("scrub", "scrub read the damage and did not notice");
     return failedReads > 0 ? "failedReads" : errors > 0 ? "found" : "harmless";
+  }
+
+  /** What scrub found, and whether the damage is still there and stood in something that it read. */
+  async #scrub(life: Life): Promise<{ errors: number; covered: boolean }> {
+    const { disk } = this.#machine;
+    const { file, offset } = this.#bit;
+    let covered = false;
+    disk.onRead = (name, position, length) => {
+      // A read up to the footer looks for records that may not be there.
+      const looks = position + length === disk.file(name).sizeBytes - pageBytes && length > chunkBytes;
+      if (name === file && position <= offset && offset < position + length && !looks) covered = true;
+    };
+    try {
+      const { errors } = await life.answer(life.pool.scrub(), "scrub");
+      const still = disk.directory.names.get(file)?.durableByte(offset) === this.#damaged;
+      return { errors, covered: covered && still };
+    } catch (error) {
+      this.#mustBeDamage(error, "scrub");
+      return { errors: 1, covered };
+    } finally {
+      disk.onRead = undefined;
+    }
   }
 
   /** Reads the whole map, in pieces and where that fails page by page; how many pages could not be read. */
