@@ -24,23 +24,23 @@ export const plants: readonly Plant[] = [
   plant("pointer-before-nodes", "the checkpoint's pointer is written before its nodes"),
   plant("early-reuse", "a freed segment is reused one checkpoint early"),
   plant("graft-count", "a graft counts one reference too few"),
-  plant("replay-past-cut", "replay goes on behind the place where the log is cut"),
-  plant("rewrite-durable-sector", "an append rewrites a sector that was durable"),
+  plant("rewrite-durable-sector", "a write also writes the sector before it again, which may be durable"),
   plant("move-without-compare", "the collector moves a pointer that no longer names the old place"),
   plant("undurable-cursor", "a cursor is given records that are not durable"),
   plant("subpage-race", "two sub-page writes merge with the same old page"),
-  plant("skip-directory-sync", "directory syncs are not done"),
-  plant("half-graft", "a crash can leave half of a graft's record in effect"),
+  plant("skip-directory-sync", "directory syncs are reported as done and are not"),
   plant("lost-trim", "replay leaves trims out"),
-  plant("lying-disk", "the disk reports syncs as done that it has not begun"),
-  plant("lying-directory", "the disk reports directory syncs as done that it has not begun"),
+  plant("lying-disk", "the disk reports one sync in four as done that it has not begun"),
+  plant("keep-cache", "recovery reads the log through what a failed sync left in the page cache"),
 ];
 
 /** The part of the planted bugs that the simulated disk commits. */
 export function diskPlants(names: ReadonlySet<string>): DiskPlants {
   return {
     ...(names.has("lying-disk") ? { skipSyncEvery: 4 } : {}),
-    ...(names.has("lying-directory") ? { skipDirectorySync: true } : {}),
+    ...(names.has("skip-directory-sync") ? { skipDirectorySync: true } : {}),
+    ...(names.has("rewrite-durable-sector") ? { rewriteSectorBefore: true } : {}),
+    ...(names.has("keep-cache") ? { keepCache: true } : {}),
   };
 }
 

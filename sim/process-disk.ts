@@ -157,6 +157,7 @@ class ProcessFile implements DiskFile {
     disk.trace.note("wrote", this.name, position, bytes.length);
     disk.trace.noteBytes(bytes);
     disk.bytesWritten += bytes.length;
+    if (disk.plants.rewriteSectorBefore) this.#rewriteBefore(position);
     const fault = disk.faults.strike("write", this.name);
     if (fault !== undefined) {
       this.#file.write(disk.takeNumber(), position, this.#part(position, bytes));
@@ -230,11 +231,22 @@ class ProcessFile implements DiskFile {
 
   dropCache(): Promise<void> {
     this.#mustBeOpen();
-    return this.#later("dropCache", this.name, () => this.#file.dropCache());
+    return this.#later("dropCache", this.name, () => {
+      if (!this.#disk.plants.keepCache) this.#file.dropCache();
+    });
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+  }
+
+  /** The sector before `position` is written again as it is. */
+  #rewriteBefore(position: number): void {
+    const start = position - sectorBytes;
+    if (start < 0) return;
+    const bytes = new Uint8Array(sectorBytes);
+    this.#file.read(start, bytes, 0, sectorBytes);
+    this.#file.write(this.#disk.takeNumber(), start, bytes);
   }
 
   /** How far a write came that was broken off. */

@@ -28,6 +28,10 @@ export interface DiskPlants {
   readonly skipSyncEvery?: number;
   /** Directory syncs report success and do nothing. */
   readonly skipDirectorySync?: boolean;
+  /** Every write begins a sector earlier, with the bytes that stand there. */
+  readonly rewriteSectorBefore?: boolean;
+  /** Dropping the cache does nothing. */
+  readonly keepCache?: boolean;
 }
 
 export interface DiskOptions {

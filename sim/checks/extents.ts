@@ -20,8 +20,9 @@ export async function checkExtents(
   };
   const chunks = map.chunkOffsets();
   for (let at = 0; at < map.sizeBytes; ) {
-    const list = await life.answer(
+    const list = await life.must(
       (async (): Promise<Extent[]> => device.extents(at, map.sizeBytes - at, extentsMax))(),
+      `extents of ${name}`,
     );
     if (list.length === 0 || list.length > extentsMax) fail(`${list.length} extents at ${at}`);
     for (const [index, extent] of list.entries()) {
