@@ -102,7 +102,7 @@ export class MetadataStore {
     this.writeOut();
     const segments = [...this.#unsynced];
     this.#unsynced.clear();
-    await Promise.all(segments.map((segment) => segment.file!.sync()));
+    await Promise.all(segments.map((segment) => this.#segments.sync(segment)));
     // What is durable is not written again: the next piece starts in a sector of its own.
     if (this.segment !== undefined)
       this.#written = Math.min(

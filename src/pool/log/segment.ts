@@ -20,7 +20,7 @@ export class Segment {
   metadataLive = 0;
   /** Checkpoint that no longer has it; 0 while it is in use. */
   freedAt = 0;
-  /** Asynchronous reads in flight. */
+  /** Asynchronous reads and syncs in flight: meanwhile its handle stays open and it is not discarded. */
   readers = 0;
 
   constructor(number: number, kind: number) {

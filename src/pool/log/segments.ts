@@ -39,6 +39,7 @@ export class Segments {
   readonly #disk: Disk;
   readonly #random: Random;
   readonly #settings: PoolSettings;
+  readonly #handlesMax: number;
   readonly #freeRows: number[] = [];
   #spares: string[] = [];
   #nextSpare = 0;
@@ -57,10 +58,11 @@ export class Segments {
   /** Called with a segment number whenever its live count falls to zero. */
   onEmpty: ((segment: number) => void) | undefined;
 
-  constructor(disk: Disk, random: Random, settings: PoolSettings) {
+  constructor(disk: Disk, random: Random, settings: PoolSettings, options: { handlesMax?: number } = {}) {
     this.#disk = disk;
     this.#random = random;
     this.#settings = settings;
+    this.#handlesMax = options.handlesMax ?? HANDLES_MAX;
   }
 
   get segmentBytes(): number {
@@ -324,8 +326,22 @@ export class Segments {
     }
   }
 
+  /**
+   * Makes durable what was written to a segment, also through a handle that was closed since: a sync is about the
+   * file, and an error that no sync has told yet is told to a new handle too.
+   */
+  async sync(segment: Segment): Promise<void> {
+    segment.readers += 1;
+    try {
+      const file = segment.file ?? (await this.open(segment));
+      await file.sync();
+    } finally {
+      segment.readers -= 1;
+    }
+  }
+
   async open(segment: Segment): Promise<DiskFile> {
-    if (this.#handles >= HANDLES_MAX) await this.#closeIdle();
+    if (this.#handles >= this.#handlesMax) await this.#closeIdle();
     const file = await this.#disk.open(segmentName(segment.number));
     if (segment.file !== undefined) {
       await file.close();
@@ -338,8 +354,8 @@ export class Segments {
 
   async #closeIdle(): Promise<void> {
     for (const segment of this.all.values()) {
-      if (this.#handles < HANDLES_MAX * 0.9) return;
-      // Recent ones may be written or synced still; their handles stay.
+      if (this.#handles < this.#handlesMax * 0.9) return;
+      // Recent ones may be written still; their handles stay.
       if (
         segment.file === undefined ||
         segment.readers > 0 ||
