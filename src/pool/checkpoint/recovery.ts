@@ -184,6 +184,7 @@ async function rebuild(engine: Engine, slots: Slots, slot: number): Promise<Reco
       incarnation: cutHeader?.incarnation ?? superblock.incarnation,
     },
     durable: Math.max(told, ...others),
+    plants: world.plants,
   });
 
   // Replay.

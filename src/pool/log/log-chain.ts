@@ -38,6 +38,7 @@ export async function readChain(options: {
   headers: Map<number, SegmentHeader>;
   /** Highest sequence that slots say is durable or checkpointed. */
   durable: number;
+  plants?: ReadonlySet<string> | undefined;
 }): Promise<Chain> {
   const { segments, start, headers } = options;
   let durable = options.durable;
@@ -100,36 +101,36 @@ export async function readChain(options: {
       `the log ends at sequence ${sequence} (segment ${walked.at(-1) ?? start.segment}, offset ${position}), but ${durable} is known to be durable`,
     );
   }
-  return verified(segments, headers, records, walked, start.sequence, durable);
+  const kept = await wholeRecords(options, records, durable);
+  const used = new Set(kept.map((record) => record.segment));
+  return {
+    records: kept,
+    segments: walked.filter((segment, index) => index === 0 || used.has(segment)),
+    lastSequence: kept.at(-1)?.header.sequence ?? start.sequence,
+  };
 }
 
-/** Behind the last durable record, a record counts only if its data is whole. */
-async function verified(
-  segments: Segments,
-  headers: Map<number, SegmentHeader>,
+/** Behind the last durable record, a record counts only if its data is whole: the log is cut at the first that is not. */
+async function wholeRecords(
+  options: {
+    segments: Segments;
+    headers: Map<number, SegmentHeader>;
+    plants?: ReadonlySet<string> | undefined;
+  },
   records: ChainRecord[],
-  walked: number[],
-  startSequence: number,
   durable: number,
-): Promise<Chain> {
+): Promise<ChainRecord[]> {
+  const { segments, headers } = options;
   let scanner: SegmentScanner | undefined;
-  let kept = records.length;
   for (let index = 0; index < records.length; index += 1) {
     const { segment, header } = records[index]!;
     if (header.sequence <= durable || header.dataPages === 0) continue;
     if (scanner?.number !== segment) scanner = new SegmentScanner(segments, segment, headers.get(segment)!);
     if (await scanner.dataMatches(header)) continue;
-    kept = index;
-    break;
+    if (options.plants?.has("replay-past-cut")) return records.toSpliced(index, 1);
+    return records.slice(0, index);
   }
-  records.length = kept;
-  const last = records.at(-1);
-  const used = new Set(records.map((record) => record.segment));
-  return {
-    records,
-    segments: walked.filter((segment, index) => index === 0 || used.has(segment)),
-    lastSequence: last?.header.sequence ?? startSequence,
-  };
+  return records;
 }
 
 function highest(

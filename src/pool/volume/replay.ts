@@ -78,6 +78,7 @@ export async function replayRecord(engine: Engine, segment: Segment, header: Rec
     }
     case RecordKind.zero:
     case RecordKind.trim: {
+      if (header.kind === RecordKind.trim && engine.world.plants?.has("lost-trim")) return;
       const volume = volumeOf(engine, header);
       const end = Math.min(header.offset + header.length, volume.map.sizeBytes);
       while (!residentForClear(engine, volume.map, header.offset, end)) await engine.fetchMissing();
@@ -95,7 +96,9 @@ export async function replayRecord(engine: Engine, segment: Segment, header: Rec
     case RecordKind.graft: {
       const volume = volumeOf(engine, header);
       const payload = decodeGraftPayload(header.payload);
-      const range = graftRange(engine, volume, header, payload);
+      const whole = graftRange(engine, volume, header, payload);
+      const half = { ...whole, pages: Math.ceil(whole.pages / 2) };
+      const range = engine.world.plants?.has("half-graft") ? half : whole;
       while (!residentForGraft(tree, range)) await engine.fetchMissing();
       graft(tree, range);
       holdForCursors(engine.catalogue, tree, volume.id, payload.hold, header.sequence);

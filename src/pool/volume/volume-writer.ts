@@ -366,13 +366,7 @@ export function applyClear(
     edge = 1;
   }
   if (endWhole > firstWhole) {
-    const planted = engine.world.plants?.has("lost-trim") && endWhole - firstWhole > 3;
-    tree.clear(
-      map,
-      firstWhole,
-      planted ? endWhole - 1 : endWhole,
-      (record.flags & RecordFlag.noHole) !== 0 ? "zero" : "hole",
-    );
+    tree.clear(map, firstWhole, endWhole, (record.flags & RecordFlag.noHole) !== 0 ? "zero" : "hole");
   }
   if ((record.flags & RecordFlag.tailEdge) !== 0) {
     tree.mapData(
