@@ -1,12 +1,16 @@
-/** A slice of the matrix: all single operations, and some sequences. */
+/** A slice of the matrix: some single operations; `npm run sim` runs all sequences. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { failuresOf } from "./run-seeds-in-test.ts";
-import { matrixOperations, sequenceNumbered } from "./scenarios/matrix.ts";
+import { sequenceNumbered } from "./scenarios/matrix.ts";
 
-test("every single operation survives a crash and a failure at every disk call", async () => {
-  assert.deepEqual(await failuresOf({ scenario: "matrix", seeds: [1, matrixOperations.length] }), []);
-});
+/** The numbers of the sequences that are run here. */
+const slice = [1, 2, 4, 8, 9];
+
+for (const seed of slice)
+  test(`a ${sequenceNumbered(seed)} survives a crash and a failure at every disk call`, async () => {
+    assert.deepEqual(await failuresOf({ scenario: "matrix", seeds: [seed, seed] }), []);
+  });
 
 test("the seeds of the matrix are all sequences of up to three operations, each once", () => {
   const count = 10 + 100 + 1000;
