@@ -1,7 +1,5 @@
 /**
- * Puts Ropewalk together: as a program it is the command line and the daemon, as a module the library.
- *
- *     import { connect } from "ropewalk";
+ * Puts Ropewalk together: the command line and the daemon.
  *
  * Always holds: the daemon binds its addresses and looks at its data directory before it makes anything; it
  * stops its front ends before its pool. A command that only asks loads nothing of the daemon.
@@ -10,7 +8,6 @@ import { resolve } from "node:path";
 import { RopewalkError } from "./base/errors.ts";
 import { formatSize } from "./base/size-text.ts";
 import { runCommandLine, type ServeOptions } from "./cli/mod.ts";
-import { type ConnectOptions, connectThrough, type Ropewalk } from "./client/mod.ts";
 import type { Address, Control, OpenedPool, Settings, Stack, TlsFileNames } from "./control/mod.ts";
 import type { HttpServer } from "./frontend/http/mod.ts";
 import type { NbdServer, TlsMode } from "./frontend/nbd/mod.ts";
@@ -28,14 +25,8 @@ import {
   SocketNetwork,
   stopSignal,
 } from "./host/mod.ts";
+import { connect } from "./library.ts";
 import type { Listener, StreamAddress, TlsFiles } from "./ports/mod.ts";
-
-export * from "./client/mod.ts";
-
-/** Finds a daemon by its URL and key, or by its data directory. UNREACHABLE, INVALID_ARGUMENT */
-export function connect(options: ConnectOptions): Promise<Ropewalk> {
-  return connectThrough(readSmallFile, options);
-}
 
 /** Clients get this long to take what they are owed; then the pool closes in what is left of ten seconds. */
 const CLIENT_GRACE_MS = 3_000;

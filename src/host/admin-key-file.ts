@@ -7,7 +7,8 @@ import { stat } from "node:fs/promises";
 import { RopewalkError } from "../base/errors.ts";
 import type { Random } from "../ports/mod.ts";
 import { errnoName } from "./disk-error.ts";
-import { readSmallFile, replaceSmallFile } from "./small-file.ts";
+import { replaceSmallFile } from "./replaced-file.ts";
+import { readSmallFile } from "./small-file.ts";
 
 const KEY_BYTES = 32;
 const OWNER_ONLY = 0o600;

@@ -16,7 +16,7 @@ import type { Disk } from "../ports/mod.ts";
 import { syncDirectoryAt } from "./data-directory.ts";
 import { openDirectoryDisk } from "./directory-disk.ts";
 import { errnoName } from "./disk-error.ts";
-import { replaceSmallFile } from "./small-file.ts";
+import { replaceSmallFile } from "./replaced-file.ts";
 
 const POOL = "pool";
 const NEW_POOL = "pool.new";

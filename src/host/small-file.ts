@@ -1,13 +1,10 @@
 /**
- * Small text files that the daemon and its command line read and write: configuration, keys, certificates.
- * Always holds: a file is read wholly or not at all, and never more than 1 MiB of it; a written file is there
- * wholly and durably, or as it was before.
+ * Small text files that the daemon, its command line and the library read: configuration, keys, certificates.
+ * A second door of this room: the library needs files, and nothing else of the machine.
+ * Always holds: a file is read wholly or not at all, and never more than 1 MiB of it.
  */
-import { randomBytes } from "node:crypto";
-import { open, rename, unlink } from "node:fs/promises";
-import { dirname } from "node:path";
+import { open } from "node:fs/promises";
 import { RopewalkError } from "../base/errors.ts";
-import { syncDirectoryAt } from "./data-directory.ts";
 import { errnoName } from "./disk-error.ts";
 
 const FILE_BYTES_MAX = 2 ** 20;
@@ -34,25 +31,4 @@ export async function readConfiguredFile(what: string, path: string): Promise<st
     const reason = cause instanceof RopewalkError ? cause.message : errnoName(cause);
     throw new RopewalkError("INVALID_CONFIG", `The ${what} ${path} cannot be read: ${reason}.`, { cause });
   }
-}
-
-/** Replaces a file, or makes it, in one step. */
-export async function replaceSmallFile(
-  path: string,
-  text: string,
-  { mode }: { mode: number },
-): Promise<void> {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}`;
-  try {
-    {
-      await using file = await open(temporary, "wx", mode);
-      await file.writeFile(text);
-      await file.sync();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await unlink(temporary).catch(() => {});
-    throw error;
-  }
-  await syncDirectoryAt(dirname(path));
 }

@@ -63,30 +63,50 @@ test("the installed command says its version", written, () => {
   assert.equal(said.trim(), version);
 });
 
-test("the installed command serves under its own pid and stops on SIGTERM", written, async (context) => {
-  const data = join(top, "data");
-  const parameters = ["serve", "--data", data, "--nbd", "127.0.0.1:0", "--http", "127.0.0.1:0"];
-  const daemon = spawn(command(), parameters, { stdio: ["ignore", "pipe", "pipe"], env: cleanEnvironment() });
-  context.after(() => daemon.kill("SIGKILL"));
-  let output = "";
-  daemon.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
-  daemon.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
-  const ended = new Promise<number | null>((done) => daemon.on("exit", done));
+test(
+  "the installed command serves under its own pid and stops on SIGTERM, and the library talks to it",
+  written,
+  async (context) => {
+    const data = join(top, "data");
+    const parameters = ["serve", "--data", data, "--nbd", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    const daemon = spawn(command(), parameters, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: cleanEnvironment(),
+    });
+    context.after(() => daemon.kill("SIGKILL"));
+    let output = "";
+    daemon.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    daemon.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    const ended = new Promise<number | null>((done) => daemon.on("exit", done));
 
-  const endpointsFile = join(data, "endpoints.json");
-  for (let waitedMs = 0; !existsSync(endpointsFile); waitedMs += 50) {
-    assert.ok(daemon.exitCode === null && waitedMs < readyWithinMs, `it does not serve:\n${output}`);
-    await sleep(50);
-  }
-  const endpoints = JSON.parse(readFileSync(endpointsFile, "utf8")) as { pid: number; http: string[] };
-  assert.equal(endpoints.pid, daemon.pid);
-  const health = await fetch(`http://${endpoints.http[0]}/healthz`);
-  assert.equal(health.status, 200);
+    const endpointsFile = join(data, "endpoints.json");
+    for (let waitedMs = 0; !existsSync(endpointsFile); waitedMs += 50) {
+      assert.ok(daemon.exitCode === null && waitedMs < readyWithinMs, `it does not serve:\n${output}`);
+      await sleep(50);
+    }
+    const endpoints = JSON.parse(readFileSync(endpointsFile, "utf8")) as { pid: number; http: string[] };
+    assert.equal(endpoints.pid, daemon.pid);
+    const health = await fetch(`http://${endpoints.http[0]}/healthz`);
+    assert.equal(health.status, 200);
 
-  daemon.kill("SIGTERM");
-  const code = await Promise.race([ended, sleep(stopsWithinMs, "still running", { ref: false })]);
-  assert.equal(code, 0, output);
-});
+    const program = join(top, "app/list.mjs");
+    writeFileSync(
+      program,
+      `import { connect, RopewalkError } from "ropewalk";
+    const ropewalk = await connect({ dataDirectory: ${JSON.stringify(data)} });
+    await ropewalk.volumes.create({ name: "disk", sizeBytes: 2 ** 30 });
+    const again = await ropewalk.volumes.create({ name: "disk", sizeBytes: 2 ** 30 }).catch((error) => error);
+    const names = (await ropewalk.volumes.list()).map(({ name }) => name);
+    console.log(names.join(), again instanceof RopewalkError && again.code);\n`,
+    );
+    const said = execFileSync(process.execPath, [program], { encoding: "utf8", env: cleanEnvironment() });
+    assert.equal(said, "disk ALREADY_EXISTS\n");
+
+    daemon.kill("SIGTERM");
+    const code = await Promise.race([ended, sleep(stopsWithinMs, "still running", { ref: false })]);
+    assert.equal(code, 0, output);
+  },
+);
 
 function npm(folder: string, ...parameters: string[]): string {
   return execFileSync("npm", parameters, {

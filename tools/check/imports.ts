@@ -96,6 +96,7 @@ function relativeProblem({
     if (!found.typeOnly) return `${room} may import only types of ${targetRoom} (${target}): use import type`;
   }
   if (!entry.folder.startsWith("src/")) return undefined;
+  if (target === entry.folder) return undefined;
   const doors = ["mod.ts", ...(entry.doors ?? [])].map((door) => `${entry.folder}/${door}`);
   return doors.includes(target)
     ? undefined
