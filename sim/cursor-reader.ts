@@ -276,27 +276,39 @@ export class CursorReader {
     } else if (given.kind === "graft" && operation.kind === "graft") {
       if (given.offsetBytes !== operation.offset || given.lengthBytes !== operation.length)
         fail("another range");
-      if (!("pin" in given.source)) return;
-      const device = life.pool.openPin(given.source.pin);
-      const end = Math.min(operation.length, device.sizeBytes - given.sourceOffsetBytes);
-      for (let done = 0; done < end; done += chunkBytes) {
-        const bytes = new Uint8Array(Math.min(chunkBytes, end - done));
-        try {
-          await life.completion(() => device.read(given.sourceOffsetBytes + done, bytes));
-        } catch (error) {
-          // The cursor was dropped while its reader was at this record, and what was held for it with it.
-          const dropped = life.pool
-            .cursors()
-            .every((cursor) => cursor.name !== name || cursor.state !== "following");
-          check(dropped, "held", () => `what was held for ${record.sequence} went while ${name} follows`);
-          life.expectError(error, "read of what a cursor holds", ["PIN_NOT_FOUND"]);
-          return;
-        }
-        const from = operation.sourceOffset + done;
-        const stamps = operation.source.stamps(from / unitBytes, Math.ceil(bytes.length / unitBytes));
-        checkBytes(this.#machine.content, `source of the graft at ${record.sequence}`, bytes, from, [stamps]);
+      if ("pin" in given.source)
+        await this.#compareSource(life, name, given.source.pin, given.sourceOffsetBytes, operation);
+    }
+  }
+
+  /** What a graft brought in is held for the cursor until its reader has passed. */
+  async #compareSource(
+    life: Life,
+    name: string,
+    pin: number,
+    offset: number,
+    graft: Operation & { kind: "graft" },
+  ): Promise<void> {
+    try {
+      const device = life.pool.openPin(pin);
+      const length = Math.min(graft.length, device.sizeBytes - offset);
+      for (let done = 0; done < length; done += chunkBytes) {
+        const bytes = new Uint8Array(Math.min(chunkBytes, length - done));
+        await life.completion(() => device.read(offset + done, bytes), "read");
+        const from = graft.sourceOffset + done;
+        const stamps = graft.source.stamps(from / unitBytes, Math.ceil(bytes.length / unitBytes));
+        checkBytes(this.#machine.content, `source of the graft at ${graft.sequence}`, bytes, from, [stamps]);
       }
       await life.answer(device.close());
+    } catch (error) {
+      const code = life.expectError(error, "read of what a cursor holds", ["PIN_NOT_FOUND"]);
+      // Only a cursor that was dropped meanwhile gives up what was held for it.
+      const follows = life.pool.cursors().some((each) => each.name === name && each.state === "following");
+      check(
+        code !== "PIN_NOT_FOUND" || !follows,
+        "held",
+        () => `what was held for ${graft.sequence} went while ${name} follows`,
+      );
     }
   }
 }
