@@ -263,6 +263,7 @@ export class Collector {
     segments.begin(next);
     next.owners = new Owners();
     this.#target = next;
+    segments.collectorOpen = true;
     this.#position = SEGMENT_HEADER_BYTES;
     this.#unsynced.add(next);
   }
@@ -285,6 +286,7 @@ export class Collector {
     this.#unsynced.add(target);
     segments.setEnd(target, { sealed: true });
     this.#target = undefined;
+    segments.collectorOpen = false;
   }
 }
 

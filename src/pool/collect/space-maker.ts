@@ -63,8 +63,9 @@ export class SpaceMaker {
   /** Whether a client can have a segment: a spare one, or one made new unless the disk just refused that. */
   #mayTry(): boolean {
     const { segments, settings } = this.#engine;
+    if (segments.freeForClients === 0) return false;
     if (segments.spares > settings.reserveSegments) return true;
-    if (segments.freeForClients === 0 || segments.spares < settings.reserveSegments) return false;
+    if (segments.spares < settings.reserveSegments) return false;
     if (this.#triedFiles === segments.files) return false;
     this.#triedFiles = segments.files;
     return true;

@@ -44,6 +44,8 @@ export class Segments {
   #spares: string[] = [];
   #nextSpare = 0;
   nextNumber = 1;
+  /** Whether the collector has a segment to fill. */
+  collectorOpen = false;
   incarnation = 0;
   poolLow = 0;
   poolHigh = 0;
@@ -83,7 +85,10 @@ export class Segments {
 
   /** Segments that clients may still take. */
   get freeForClients(): number {
-    return Math.max(0, this.filesMax - this.all.size - this.#settings.reserveSegments);
+    // The segment that the collector will fill is set aside from the start: else the first thing that a full
+    // pool collects would free no more than it takes.
+    const forCollector = this.collectorOpen ? 0 : 1;
+    return Math.max(0, this.filesMax - this.all.size - forCollector - this.#settings.reserveSegments);
   }
 
   get(number: number): Segment {
@@ -140,6 +145,7 @@ export class Segments {
 
   async #take(kind: number, purpose: "client" | "upkeep" | "checkpoint"): Promise<Segment> {
     await this.#topping;
+    if (purpose === "client" && this.freeForClients === 0) throw full();
     const { reserveSegments } = this.#settings;
     const keep =
       purpose === "client" ? reserveSegments : purpose === "upkeep" ? Math.ceil(reserveSegments / 2) : 0;
