@@ -130,6 +130,7 @@ function decodeLeaf(words: Uint32Array, id: number, slab: LeafSlab): Leaf {
     throw error;
   }
   leaf.size = total;
+  leaf.last = LEAF_PAGES - 1;
   return leaf;
 }
 

@@ -32,6 +32,8 @@ export class Leaf {
   sizeClass: number;
   /** Entries that exist. */
   size = 0;
+  /** No page behind this one has an entry, so what is set behind it is just appended. */
+  last = -1;
   foreign: number[] | undefined;
   foreignUses: number[] | undefined;
   dirty = false;
@@ -81,7 +83,7 @@ export class Leaf {
 
   /** Puts an entry in place of what was there; the caller has released that. */
   set(page: number, first: number, second: number, third: number): void {
-    let at = this.find(page);
+    let at = page > this.last ? this.#append(page) : this.find(page);
     if (at < 0) at = this.#insert(page);
     const { words } = this;
     words[at] = first;
@@ -98,6 +100,15 @@ export class Leaf {
     words.copyWithin(at, at + ENTRY_WORDS, end);
     words[base + (page >>> 5)]! &= ~(1 << (page & 31));
     this.size -= 1;
+    if (page === this.last) this.last -= 1;
+  }
+
+  #append(page: number): number {
+    if (this.size === CAPACITIES[this.sizeClass]!) this.#grow();
+    this.words[this.base + (page >>> 5)]! |= 1 << (page & 31);
+    this.last = page;
+    this.size += 1;
+    return this.base + BITMAP_WORDS + (this.size - 1) * ENTRY_WORDS;
   }
 
   #insert(page: number): number {
