@@ -56,7 +56,9 @@ export class Leaf {
 
   get memoryBytes(): number {
     return (
-      LEAF_OBJECT_BYTES + slotWords(this.sizeClass) * 4 + (this.foreign === undefined ? 0 : 64 + this.foreign.length * 16)
+      LEAF_OBJECT_BYTES +
+      slotWords(this.sizeClass) * 4 +
+      (this.foreign === undefined ? 0 : 64 + this.foreign.length * 16)
     );
   }
 
