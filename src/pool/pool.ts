@@ -5,6 +5,7 @@
  * change is refused with POOL_READ_ONLY after a failed write or sync, and with SHUTTING_DOWN after `close`.
  */
 import { RopewalkError } from "../base/errors.ts";
+import { checkName, checkVolumeSize, quoted } from "../base/object-name.ts";
 import { type BlockDevice, checkDevice } from "../device/mod.ts";
 import { Checkpointer } from "./checkpoint/checkpointer.ts";
 import { readSlots, recover } from "./checkpoint/recovery.ts";
@@ -13,7 +14,7 @@ import { Marker } from "./collect/marker.ts";
 import { SpaceMaker } from "./collect/space-maker.ts";
 import { Cursors } from "./cursor/cursors.ts";
 import { Engine } from "./engine.ts";
-import { PAGE_BYTES, SECTOR_BYTES, VOLUME_BYTES_MAX } from "./format/layout.ts";
+import { PAGE_BYTES } from "./format/layout.ts";
 import { SLOT_FILE_BYTES, SLOT_NAMES } from "./format/superblock.ts";
 import type { MapRoot } from "./map/map-root.ts";
 import { Reclaimer } from "./map/reclaimer.ts";
@@ -32,7 +33,7 @@ import type {
 import { BackgroundScrub, scrub } from "./scrub/scrub.ts";
 import { verify } from "./scrub/verify.ts";
 import { completeSettings } from "./settings.ts";
-import { type MapObject, quote, type SnapshotObject, type VolumeObject } from "./volume/catalogue.ts";
+import type { MapObject, SnapshotObject, VolumeObject } from "./volume/catalogue.ts";
 import { followed } from "./volume/catalogue-operation.ts";
 import { CatalogueWriter } from "./volume/catalogue-writer.ts";
 import { allocationDepth, differences } from "./volume/extents.ts";
@@ -42,7 +43,6 @@ import { PoolDevice } from "./volume/pool-device.ts";
 import { VolumeWriter } from "./volume/volume-writer.ts";
 import type { PoolWorld } from "./world.ts";
 
-const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 /** Objects of a pool at most: the catalogue is rewritten whole with each checkpoint. */
 const OBJECTS_MAX = 20_000;
 
@@ -275,8 +275,8 @@ export class Pool {
   /** INVALID_NAME, INVALID_SIZE, ALREADY_EXISTS, TOO_MANY */
   async createVolume(options: { name: string; sizeBytes: number }): Promise<VolumeInfo> {
     const { name, sizeBytes } = options;
-    checkName(name);
-    checkSize(sizeBytes);
+    checkName("volume", name);
+    checkVolumeSize(sizeBytes);
     const uuid = this.#uuid();
     await this.#catalogueWriter.commit(() => {
       this.#mustBeNew(name);
@@ -296,24 +296,24 @@ export class Pool {
       if (volume.clients > 0)
         throw new RopewalkError(
           "IN_USE",
-          `${volume.clients} client(s) are connected to volume ${quote(name)}; disconnect them first`,
+          `${volume.clients} client(s) are connected to volume ${quoted(name)}; disconnect them first`,
         );
       const snapshots = catalogue.snapshots.get(volume.id)!.size;
       if (snapshots > 0)
         throw new RopewalkError(
           "HAS_SNAPSHOTS",
-          `volume ${quote(name)} has ${snapshots} snapshot(s); delete them first`,
+          `volume ${quoted(name)} has ${snapshots} snapshot(s); delete them first`,
         );
       if (catalogue.clonesOf(volume.id) > 0)
         throw new RopewalkError(
           "HAS_CLONES",
-          `volume ${quote(name)} has clones; delete or detach them first`,
+          `volume ${quoted(name)} has clones; delete or detach them first`,
         );
       for (const cursor of catalogue.cursors.values()) {
         if (cursor.volume === volume.id)
           throw new RopewalkError(
             "IN_USE",
-            `cursor ${quote(cursor.name)} follows volume ${quote(name)}; delete it first`,
+            `cursor ${quoted(cursor.name)} follows volume ${quoted(name)}; delete it first`,
           );
       }
       return { operation: { op: "volume-delete", id: volume.id }, volume: volume.id };
@@ -323,12 +323,12 @@ export class Pool {
   /** VOLUME_NOT_FOUND, INVALID_SIZE, IN_USE when it would shrink under clients */
   async resizeVolume(name: string, sizeBytes: number): Promise<VolumeInfo> {
     const volume = this.#engine.catalogue.volume(name);
-    checkSize(sizeBytes);
+    checkVolumeSize(sizeBytes);
     const guard = () => {
       if (sizeBytes >= volume.map.sizeBytes || volume.clients === 0) return;
       throw new RopewalkError(
         "IN_USE",
-        `${volume.clients} client(s) are connected to volume ${quote(name)}; it cannot shrink under them`,
+        `${volume.clients} client(s) are connected to volume ${quoted(name)}; it cannot shrink under them`,
       );
     };
     guard();
@@ -339,7 +339,7 @@ export class Pool {
   /** A writable copy in O(1). VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND, ALREADY_EXISTS, INVALID_NAME */
   async cloneVolume(options: { source: string; snapshot?: string; name: string }): Promise<VolumeInfo> {
     const { source, snapshot, name } = options;
-    checkName(name);
+    checkName("volume", name);
     const uuid = this.#uuid();
     await this.#catalogueWriter.commit(() => {
       const { catalogue } = this.#engine;
@@ -362,7 +362,7 @@ export class Pool {
 
   /** Freezes the volume as it is: all requests acknowledged before, none begun after. */
   async createSnapshot(volume: string, name: string): Promise<SnapshotInfo> {
-    checkName(name);
+    checkName("snapshot", name);
     const uuid = this.#uuid();
     await this.#catalogueWriter.commit(() => {
       const { catalogue } = this.#engine;
@@ -370,7 +370,7 @@ export class Pool {
       if (catalogue.snapshots.get(owner.id)!.has(name))
         throw new RopewalkError(
           "ALREADY_EXISTS",
-          `there is a snapshot ${quote(`${volume}@${name}`)} already`,
+          `there is a snapshot ${quoted(`${volume}@${name}`)} already`,
         );
       this.#mustHaveRoom();
       return {
@@ -392,7 +392,7 @@ export class Pool {
     await this.#catalogueWriter.commit(() => {
       const { catalogue } = this.#engine;
       const snapshot = catalogue.snapshot(volume, name);
-      const full = quote(`${volume}@${name}`);
+      const full = quoted(`${volume}@${name}`);
       if (snapshot.clients > 0)
         throw new RopewalkError("IN_USE", `${snapshot.clients} client(s) are connected to snapshot ${full}`);
       if (catalogue.clonesOf(snapshot.id) > 0)
@@ -410,7 +410,7 @@ export class Pool {
       if (owner.clients > 0)
         throw new RopewalkError(
           "IN_USE",
-          `${owner.clients} client(s) are connected to volume ${quote(volume)}; disconnect them first`,
+          `${owner.clients} client(s) are connected to volume ${quoted(volume)}; disconnect them first`,
         );
       const hold = followed(catalogue, owner.id) ? this.#catalogueWriter.nextId() : 0;
       return {
@@ -575,7 +575,7 @@ export class Pool {
 
   /** Follows a volume from now on. INVALID_NAME, ALREADY_EXISTS, VOLUME_NOT_FOUND */
   async createCursor(options: { name: string; volume: string; logBytesMax?: number }): Promise<CursorInfo> {
-    checkName(options.name);
+    checkName("cursor", options.name);
     return this.#cursors.create(options);
   }
 
@@ -711,7 +711,7 @@ export class Pool {
 
   #mustBeNew(name: string): void {
     if (this.#engine.catalogue.volumes.has(name))
-      throw new RopewalkError("ALREADY_EXISTS", `there is a volume ${quote(name)} already`);
+      throw new RopewalkError("ALREADY_EXISTS", `there is a volume ${quoted(name)} already`);
     this.#mustHaveRoom();
   }
 
@@ -730,25 +730,4 @@ export class Pool {
     const hex = bytes.toString("hex");
     return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
   }
-}
-
-function checkName(name: string): void {
-  if (!NAME.test(name))
-    throw new RopewalkError(
-      "INVALID_NAME",
-      `${quote(name)} is no valid name: it must match [a-z0-9][a-z0-9._-]{0,62}`,
-    );
-}
-
-function checkSize(sizeBytes: number): void {
-  if (
-    !Number.isSafeInteger(sizeBytes) ||
-    sizeBytes <= 0 ||
-    sizeBytes % SECTOR_BYTES !== 0 ||
-    sizeBytes > VOLUME_BYTES_MAX
-  )
-    throw new RopewalkError(
-      "INVALID_SIZE",
-      `a volume's size must be a positive multiple of ${SECTOR_BYTES} bytes, at most ${VOLUME_BYTES_MAX}`,
-    );
 }

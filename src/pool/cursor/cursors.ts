@@ -7,6 +7,7 @@
  */
 import { Deferred } from "../../base/deferred.ts";
 import { RopewalkError } from "../../base/errors.ts";
+import { quoted } from "../../base/object-name.ts";
 import type { Engine } from "../engine.ts";
 import { SEGMENT_HEADER_BYTES } from "../format/layout.ts";
 import { type RecordHeader, recordBytes } from "../format/record.ts";
@@ -15,7 +16,6 @@ import { nextRecord } from "../log/log-chain.ts";
 import { SegmentScanner } from "../log/segment-scanner.ts";
 import type { CursorInfo, CursorRecord } from "../pool-api.ts";
 import type { CursorObject } from "../volume/catalogue.ts";
-import { quote } from "../volume/catalogue.ts";
 import type { CatalogueWriter } from "../volume/catalogue-writer.ts";
 import { cursorRecord } from "./cursor-record.ts";
 
@@ -110,7 +110,7 @@ export class Cursors {
     await this.#writer.commit(() => {
       const volume = catalogue.volume(options.volume);
       if (catalogue.cursors.has(options.name))
-        throw new RopewalkError("ALREADY_EXISTS", `there is a cursor ${quote(options.name)} already`);
+        throw new RopewalkError("ALREADY_EXISTS", `there is a cursor ${quoted(options.name)} already`);
       if (catalogue.cursors.size >= CURSORS_MAX)
         throw new RopewalkError("TOO_MANY", `the pool has ${CURSORS_MAX} cursors`);
       const id = this.#writer.nextId();
@@ -186,18 +186,21 @@ export class Cursors {
     if (cursor.state === "dropped")
       throw new RopewalkError(
         "PIN_DROPPED",
-        `the log that cursor ${quote(name)} needs was given up to stay within its budget; restart it and read the difference`,
+        `the log that cursor ${quoted(name)} needs was given up to stay within its budget; restart it and read the difference`,
       );
     throw new RopewalkError(
       "BASE_LOST",
-      `cursor ${quote(name)} lost its frozen map as well; restart it and copy the volume whole`,
+      `cursor ${quoted(name)} lost its frozen map as well; restart it and copy the volume whole`,
     );
   }
 
   #stillFollowing(cursor: CursorObject): void {
     if (this.#is(cursor, "following")) return;
     this.#following(cursor.name);
-    throw new RopewalkError("CURSOR_NOT_FOUND", `cursor ${quote(cursor.name)} was deleted while it was read`);
+    throw new RopewalkError(
+      "CURSOR_NOT_FOUND",
+      `cursor ${quoted(cursor.name)} was deleted while it was read`,
+    );
   }
 
   #reading(cursor: CursorObject): Reading {

@@ -3,6 +3,7 @@
  * Everything on disk is little-endian; a 64-bit number is two 32-bit words, low word first, below 2^53.
  */
 import { assert } from "../../base/assert.ts";
+import { VOLUME_SIZE_BYTES_MAX } from "../../base/object-name.ts";
 
 /** Version of the format; a pool of a higher one is refused (POOL_NEWER). */
 export const FORMAT_VERSION = 1;
@@ -14,10 +15,6 @@ export const LEAF_PAGES = 512;
 export const LEAF_BYTES = LEAF_PAGES * PAGE_BYTES;
 /** Children of an inner node. */
 export const FANOUT = 512;
-/** Largest size of a volume: 4 PiB. */
-export const VOLUME_BYTES_MAX = 2 ** 52;
-/** Smallest unit of a volume's size. */
-export const SECTOR_BYTES = 512;
 /** Longest request, one record. */
 export const REQUEST_BYTES_MAX = 32 * 1024 * 1024;
 
@@ -47,7 +44,7 @@ export const NODE_INDEX_FIRST = 16;
 
 assert(NODE_INDEX_BITS + NODE_GENERATION_BITS === 52, "node ids stay below HOLDER_BASE");
 assert(LEAF_PAGES === 512 && FANOUT === 512, "slots are 9 bits in leaves, owner pages and inner nodes");
-assert(2 ** 52 / LEAF_BYTES <= FANOUT ** 4, "four inner levels span the largest volume");
+assert(VOLUME_SIZE_BYTES_MAX / LEAF_BYTES <= FANOUT ** 4, "four inner levels span the largest volume");
 
 export function roundUp(value: number, unit: number): number {
   const rest = value % unit;

@@ -6,7 +6,8 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { RopewalkError } from "../../base/errors.ts";
-import { HOLDER_BASE, RECORD_PAYLOAD_BYTES_MAX, VOLUME_BYTES_MAX } from "../format/layout.ts";
+import { VOLUME_SIZE_BYTES_MAX } from "../../base/object-name.ts";
+import { HOLDER_BASE, RECORD_PAYLOAD_BYTES_MAX } from "../format/layout.ts";
 import { emptyMap } from "../map/map-root.ts";
 import type { Tree } from "../map/tree.ts";
 import type { Catalogue, CursorObject, VolumeObject } from "./catalogue.ts";
@@ -21,7 +22,7 @@ const CatalogueOperationShape = Type.Union([
     id: Id,
     name: Name,
     uuid: Name,
-    sizeBytes: Type.Integer({ minimum: 1, maximum: VOLUME_BYTES_MAX }),
+    sizeBytes: Type.Integer({ minimum: 1, maximum: VOLUME_SIZE_BYTES_MAX }),
   }),
   Type.Object({ op: Type.Literal("volume-clone"), id: Id, name: Name, uuid: Name, source: Id }),
   Type.Object({ op: Type.Literal("volume-detach"), id: Id }),

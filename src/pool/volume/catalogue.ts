@@ -6,6 +6,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { RopewalkError } from "../../base/errors.ts";
+import { quoted } from "../../base/object-name.ts";
 import { HOLDER_BASE } from "../format/layout.ts";
 import type { MapRoot } from "../map/map-root.ts";
 
@@ -165,14 +166,14 @@ export class Catalogue {
   volume(name: string): VolumeObject {
     const volume = this.volumes.get(name);
     if (volume === undefined)
-      throw new RopewalkError("VOLUME_NOT_FOUND", `there is no volume ${quote(name)}`);
+      throw new RopewalkError("VOLUME_NOT_FOUND", `there is no volume ${quoted(name)}`);
     return volume;
   }
 
   snapshot(volume: string, name: string): SnapshotObject {
     const snapshot = this.snapshots.get(this.volume(volume).id)!.get(name);
     if (snapshot === undefined)
-      throw new RopewalkError("SNAPSHOT_NOT_FOUND", `there is no snapshot ${quote(`${volume}@${name}`)}`);
+      throw new RopewalkError("SNAPSHOT_NOT_FOUND", `there is no snapshot ${quoted(`${volume}@${name}`)}`);
     return snapshot;
   }
 
@@ -185,7 +186,7 @@ export class Catalogue {
   cursor(name: string): CursorObject {
     const cursor = this.cursors.get(name);
     if (cursor === undefined)
-      throw new RopewalkError("CURSOR_NOT_FOUND", `there is no cursor ${quote(name)}`);
+      throw new RopewalkError("CURSOR_NOT_FOUND", `there is no cursor ${quoted(name)}`);
     return cursor;
   }
 
@@ -257,8 +258,4 @@ export class Catalogue {
     catalogue.sizeBytes = state.sizeBytes;
     return catalogue;
   }
-}
-
-export function quote(name: string): string {
-  return JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
 }
