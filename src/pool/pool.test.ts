@@ -55,6 +55,14 @@ test("a second opening and a second making of the pool are refused while the fir
     await (await Pool.open(world, simulated.settings)).close();
   }));
 
+test("a pool size that is no whole number is refused, and the pool opens again", () =>
+  withSimulatedPool(async (simulated) => {
+    await refused("INVALID_ARGUMENT", () => simulated.pool.set({ sizeBytes: 40 * MIB + 0.5 }));
+    simulated.die();
+    await simulated.open();
+    assert.equal(simulated.pool.status().sizeBytes, simulated.settings.sizeBytes);
+  }));
+
 test("the pool's size grows and shrinks to what is used, and is kept", () =>
   withSimulatedPool(async (simulated) => {
     const { pool } = simulated;

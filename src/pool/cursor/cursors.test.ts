@@ -179,6 +179,56 @@ test("a budget that is no whole number of bytes is refused, and the pool opens a
     assert.deepEqual(simulated.pool.cursors(), []);
   }));
 
+test("a marker tells its own sequence, whatever is written at the same moment", () =>
+  withSimulatedPool(async ({ pool }) => {
+    await pool.createVolume({ name: "v", sizeBytes: 8 * MIB });
+    const device = pool.openVolume("v");
+    await pool.createCursor({ name: "c", volume: "v" });
+    const marked = pool.mark("v", "here");
+    const written = device.write(0, patternBytes(4096, 1), 0);
+    const sequence = await marked;
+    await written;
+    const records = await pool.readCursor("c", { waitMs: 100 });
+    assert.equal(records.find(({ operation }) => operation.kind === "marker")!.sequence, sequence);
+  }));
+
+test("markers whose text is longer as JSON never leave their segment, and are replayed", () =>
+  withSimulatedPool(async (simulated) => {
+    await simulated.volume("v", 8 * MIB);
+    await simulated.pool.createCursor({ name: "c", volume: "v" });
+    for (let count = 0; count < 400; count += 1)
+      await simulated.pool.mark("v", "x".repeat(100 + ((count * 37) % 3000)));
+    for (let count = 0; count < 100; count += 1) await simulated.pool.mark("v", "\u0001".repeat(4096));
+    simulated.die();
+    await simulated.open();
+    let markers = 0;
+    for (let after: number | undefined; ; ) {
+      const records = await simulated.pool.readCursor("c", after === undefined ? {} : { after });
+      if (records.length === 0) break;
+      markers += records.filter(({ operation }) => operation.kind === "marker").length;
+      after = records.at(-1)!.sequence;
+    }
+    assert.equal(markers, 500);
+  }));
+
+test("a restart before the last one was acknowledged, because the reader died or was dropped again, gives the same old map", () =>
+  withSimulatedPool(async ({ pool }) => {
+    await pool.createVolume({ name: "v", sizeBytes: 8 * MIB });
+    const device = pool.openVolume("v");
+    await pool.createCursor({ name: "c", volume: "v", logBytesMax: MIB });
+    const overwriteOften = async () => {
+      for (let count = 0; count < 20; count += 1)
+        await device.write((count % 8) * (MIB / 4), patternBytes(MIB / 4, count), 1);
+    };
+    await overwriteOften();
+    const first = await pool.restartCursor("c");
+    assert.notEqual(first.from, undefined);
+    const second = await pool.restartCursor("c");
+    assert.equal(second.from, first.from, "restarted again");
+    await overwriteOften();
+    assert.equal((await pool.restartCursor("c")).from, first.from, "dropped again");
+  }));
+
 /** Half of the volume with content of this round, some of it zeros. */
 async function overwrite({ pool }: SimulatedPool, round: number): Promise<void> {
   const device = pool.openVolume("v");

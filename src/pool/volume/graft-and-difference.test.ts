@@ -190,3 +190,25 @@ test("what was cut off by a shrink reads as zeros after growing again", () =>
     assert.equal(simulated.pool.volume("v").usedBytes, 25 * PAGE);
     assert.deepEqual(await simulated.pool.verify(), []);
   }));
+
+test("a shrink of the volume while a graft of several records runs leaves a pool that opens", () =>
+  withSimulatedPool(async (simulated) => {
+    await (await simulated.volume("a", 256 * MIB)).close();
+    const source = await simulated.volume("b", 256 * MIB);
+    for (let at = 0; at < 256 * MIB; at += 8 * MIB) await source.write(at, patternBytes(64 * 1024, at), 0);
+    const grafted = simulated.pool
+      .graft({
+        source: { volume: "b" },
+        sourceOffset: PAGE,
+        volume: "a",
+        offset: 0,
+        length: 256 * MIB - PAGE,
+      })
+      .catch((error: unknown) => error);
+    await simulated.pool.resizeVolume("a", 1536);
+    assert.equal(((await grafted) as { code?: string }).code, "INVALID_RANGE");
+    simulated.die();
+    await simulated.open();
+    assert.equal(simulated.pool.volume("a").sizeBytes, 1536);
+    assert.deepEqual(await simulated.pool.verify(), []);
+  }));
