@@ -219,8 +219,12 @@ class CrashRun {
     for (const name of [...history.current.cursors.keys()]) await this.#reader.delete(life, name);
     await checkNoLeak(life);
     await checkSelf(life);
-    const { errors } = await life.must(life.pool.scrub(), "scrub");
-    if (errors > 0) throw new CheckFailed("scrub", `${errors} errors on a sound disk`);
+    const found: string[] = [];
+    const { errors } = await life.must(
+      life.pool.scrub({ onError: (sentence) => found.push(sentence) }),
+      "scrub",
+    );
+    if (errors > 0) throw new CheckFailed("scrub", `${errors} errors on a sound disk: ${found[0]}`);
     await life.must(life.pool.close(), "close");
     history.promiseDurable(history.lastSequence);
     this.#machine.crash(life, "lost");
