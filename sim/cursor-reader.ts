@@ -62,6 +62,14 @@ const delivered = new Set([
 /** What reading a cursor may end with: its log was given up, or another one deleted it. */
 const errorsOfCursor: readonly ErrorCode[] = ["PIN_DROPPED", "BASE_LOST", "CURSOR_NOT_FOUND", "NO_SPACE"];
 
+/** A restarted cursor may be dropped again before its reader is through with the difference. */
+const errorsOfRestart: readonly ErrorCode[] = [
+  "NO_SPACE",
+  "CURSOR_NOT_FOUND",
+  "PIN_DROPPED",
+  "PIN_NOT_FOUND",
+];
+
 export class CursorReader {
   readonly #machine: Machine;
   readonly #following = new Map<string, Following>();
@@ -241,7 +249,12 @@ export class CursorReader {
         touched: new PageRanges(),
       });
     } catch (error) {
-      life.expectError(error, `restart cursor ${name}`, ["NO_SPACE", "CURSOR_NOT_FOUND", "PIN_DROPPED"]);
+      const code = life.expectError(error, `restart cursor ${name}`, errorsOfRestart);
+      check(
+        code !== "PIN_NOT_FOUND" || !isFollowing(life, name),
+        "held",
+        () => `the frozen maps of the restart went while ${name} follows`,
+      );
       // Whether it took place is not known, and the reader has no copy to go on from.
       this.#following.delete(name);
     } finally {
@@ -303,14 +316,18 @@ export class CursorReader {
     } catch (error) {
       const code = life.expectError(error, "read of what a cursor holds", ["PIN_NOT_FOUND"]);
       // Only a cursor that was dropped meanwhile gives up what was held for it.
-      const follows = life.pool.cursors().some((each) => each.name === name && each.state === "following");
       check(
-        code !== "PIN_NOT_FOUND" || !follows,
+        code !== "PIN_NOT_FOUND" || !isFollowing(life, name),
         "held",
         () => `what was held for ${graft.sequence} went while ${name} follows`,
       );
     }
   }
+}
+
+/** Whether the pool has not given up the cursor's log (again). */
+function isFollowing(life: Life, name: string): boolean {
+  return life.pool.cursors().some((cursor) => cursor.name === name && cursor.state === "following");
 }
 
 async function differingPages(life: Life, from: number, to: number): Promise<Set<number>> {
