@@ -24,6 +24,9 @@ interface Installed {
   bin: string;
 }
 
+/** What keeps V8's heap near what lives in it. */
+const HEAP = "--max-semi-space-size=4 --heap-growing-percent=25";
+
 /** The script in `folder` under a temporary top folder, with `program` (src/main.ts or dist/main.js) beside it. */
 function install(context: TestContext, { folder, program }: { folder: string; program: string }): Installed {
   const top = realpathSync(mkdtempSync(join(tmpdir(), "ropewalk-bin-")));
@@ -57,7 +60,7 @@ test("a checkout runs src/main.ts with the Node beside it, under the script's ow
   standIn(join(top, "checkout", pinned), "pinned");
   standIn(join(top, "elsewhere/node"), "foreign");
   const { pid, stdout } = start(bin, { path: `${top}/elsewhere:/usr/bin:/bin` });
-  assert.equal(stdout, `pinned ${pid} 16 ${top}/checkout/src/main.ts serve two words`);
+  assert.equal(stdout, `pinned ${pid} 16 ${HEAP} ${top}/checkout/src/main.ts serve two words`);
 });
 
 test("a package runs dist/main.js with the Node that npm put above it, through any chain of links", (context) => {
@@ -68,7 +71,7 @@ test("a package runs dist/main.js with the Node that npm put above it, through a
   symlinkSync(join(top, "app/node_modules/.bin/ropewalk"), join(top, "link"));
   assert.equal(dirname(dirname(bin)), join(top, "app/node_modules/ropewalk"));
   const { pid, stdout } = start(join(top, "link"));
-  assert.equal(stdout, `pinned ${pid} 16 ${top}/app/node_modules/ropewalk/dist/main.js serve two words`);
+  assert.equal(stdout, `pinned ${pid} 16 ${HEAP} ${top}/app/node_modules/ropewalk/dist/main.js serve two words`);
 });
 
 test("a thread pool size that is set already stays", (context) => {
@@ -83,7 +86,7 @@ test("without a pinned Node, one in PATH serves if it is new enough, and else a 
   write(join(top, "old/node"), `#!/bin/sh\n[ "$1" = -p ] && echo 20 || echo old "$@"\n`);
   assert.equal(
     start(bin, { path: `${top}/new:/usr/bin:/bin` }).stdout,
-    `new ${top}/checkout/src/main.ts serve two words`,
+    `new ${HEAP} ${top}/checkout/src/main.ts serve two words`,
   );
   const refused = start(bin, { path: `${top}/old:/usr/bin:/bin` });
   assert.equal(refused.status, 1);
