@@ -71,7 +71,10 @@ test("a package runs dist/main.js with the Node that npm put above it, through a
   symlinkSync(join(top, "app/node_modules/.bin/ropewalk"), join(top, "link"));
   assert.equal(dirname(dirname(bin)), join(top, "app/node_modules/ropewalk"));
   const { pid, stdout } = start(join(top, "link"));
-  assert.equal(stdout, `pinned ${pid} 16 ${HEAP} ${top}/app/node_modules/ropewalk/dist/main.js serve two words`);
+  assert.equal(
+    stdout,
+    `pinned ${pid} 16 ${HEAP} ${top}/app/node_modules/ropewalk/dist/main.js serve two words`,
+  );
 });
 
 test("a thread pool size that is set already stays", (context) => {
