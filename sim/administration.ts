@@ -6,7 +6,6 @@
  * refused by the state of the model is refused with the right code (`refusal`).
  */
 import type { ErrorCode } from "../src/base/errors.ts";
-import type { MapRef } from "../src/pool/mod.ts";
 import { check } from "./check-failed.ts";
 import { checkMapContent } from "./checks/contents.ts";
 import { checkDifference } from "./checks/differences.ts";
@@ -30,6 +29,8 @@ interface ChangeRequest {
   readonly send: () => Promise<unknown>;
   /** The code with which it must end instead of being done. */
   readonly refusal?: ErrorCode | undefined;
+  /** Codes with which it may end, for reasons that the model does not know. */
+  readonly mayEnd?: readonly ErrorCode[];
   /** What an acknowledgement means; `durable` where nothing is said. */
   readonly promise?: "durable" | "nothing";
 }
@@ -56,12 +57,6 @@ export class Administration {
 
   get #model(): PoolModel {
     return this.#life.machine.history.current;
-  }
-
-  mapRef(key: MapKey): MapRef {
-    if ("pin" in key) return { pin: key.pin };
-    const { name } = this.#model.volume(key.volume);
-    return key.snapshot === undefined ? { volume: name } : { volume: name, snapshot: key.snapshot };
   }
 
   async createVolume(name: string, sizeBytes: number): Promise<void> {
@@ -203,7 +198,7 @@ export class Administration {
       volume: 0,
       change: ({ object }) => ({ kind: "pin", pin: object!, source, persistent }),
       send: async () => {
-        const pin = await this.#life.pool.pin(this.mapRef(source), { persistent });
+        const pin = await this.#life.pool.pin(this.#model.ref(source), { persistent });
         check(this.#model.pins.has(pin), "catalogue", () => `the record of pin ${pin} names another`);
       },
       promise: persistent ? "durable" : "nothing",
@@ -218,6 +213,18 @@ export class Administration {
       change: () => ({ kind: "unpin", pin }),
       send: () => this.#life.pool.unpin(pin),
       promise: "nothing",
+    });
+  }
+
+  /** Sets the pool's size; it cannot fall below what is used. */
+  async resizePool(sizeBytes: number): Promise<void> {
+    await this.#change({
+      doing: `set the pool's size to ${sizeBytes}`,
+      kind: "pool-size",
+      volume: 0,
+      change: () => ({ kind: "pool-size", sizeBytes }),
+      send: () => this.#life.pool.set({ sizeBytes }),
+      mayEnd: ["INVALID_SIZE", "INVALID_ARGUMENT"],
     });
   }
 
@@ -248,7 +255,14 @@ export class Administration {
       }),
     });
     try {
-      const options = { source: this.mapRef(source), sourceOffset, volume: volume.name, offset, length, fua };
+      const options = {
+        source: this.#model.ref(source),
+        sourceOffset,
+        volume: volume.name,
+        offset,
+        length,
+        fua,
+      };
       await this.#life.answer(this.#life.pool.graft(options), "graft");
       check(request.complete, "no-record", () => `a graft at ${offset} was acknowledged without its records`);
       if (fua) history.promiseDurable(request.lastSequence);
@@ -269,8 +283,7 @@ export class Administration {
       if (await this.#access.takeAlone(key.volume)) taken.push(key.volume);
     }
     try {
-      if (taken.length === live.length)
-        await checkDifference(this.#life, this.#model, from, to, (key) => this.mapRef(key));
+      if (taken.length === live.length) await checkDifference(this.#life, from, to);
     } catch (error) {
       this.#life.expectError(error, "difference", []);
     } finally {
@@ -310,7 +323,16 @@ export class Administration {
   }
 
   /** Sends a change and keeps the books on it. */
-  async #change({ doing, kind, volume, change, send, refusal, promise }: ChangeRequest): Promise<void> {
+  async #change({
+    doing,
+    kind,
+    volume,
+    change,
+    send,
+    refusal,
+    mayEnd,
+    promise,
+  }: ChangeRequest): Promise<void> {
     const { machine } = this.#life;
     const request = this.#life.requests.begin({
       kind,
@@ -323,11 +345,8 @@ export class Administration {
       check(request.complete, "no-record", () => `${doing} was acknowledged without a record`);
       if (promise !== "nothing") machine.history.promiseDurable(request.lastSequence);
     } catch (error) {
-      this.#life.expectError(
-        error,
-        doing,
-        refusal === undefined ? errorsOfFullPool : [refusal, ...errorsOfFullPool],
-      );
+      const codes = [...errorsOfFullPool, ...(mayEnd ?? []), ...(refusal === undefined ? [] : [refusal])];
+      this.#life.expectError(error, doing, codes);
     } finally {
       this.#life.requests.end(request);
     }

@@ -32,6 +32,8 @@ export class DiskFaults {
   #armed: { fault: DiskFault; seen: number }[] = [];
   /** How often a fault has struck since the last `clear`. */
   struck = 0;
+  /** Calls that could have failed so far, by kind. */
+  readonly calls = new Map<DiskCall, number>();
 
   arm(fault: DiskFault): void {
     this.#armed.push({ fault, seen: 0 });
@@ -44,6 +46,7 @@ export class DiskFaults {
 
   /** The code with which this call fails, or undefined. */
   strike(call: DiskCall, name: string): ErrorCode | undefined {
+    this.calls.set(call, (this.calls.get(call) ?? 0) + 1);
     let code: ErrorCode | undefined;
     for (const armed of this.#armed) {
       const { fault } = armed;

@@ -1,19 +1,15 @@
 /**
  * A running hash over everything that was asked of the disk and answered: two runs are the same run when
- * their hashes are. Keeps the last lines as text when asked to.
+ * their hashes are. Prints each when asked to.
  */
 import { checksum } from "../src/base/checksum.ts";
-
-const linesMax = 400;
 
 export class DiskTrace {
   #low = 0x811c_9dc5;
   #high = 0x1234_5678;
-  readonly #lines: string[] | undefined;
   readonly #print: boolean;
 
-  constructor(options: { keepLines?: boolean; print?: boolean } = {}) {
-    this.#lines = options.keepLines ? [] : undefined;
+  constructor(options: { print?: boolean } = {}) {
     this.#print = options.print ?? false;
   }
 
@@ -21,21 +17,12 @@ export class DiskTrace {
     return hex(this.#high) + hex(this.#low);
   }
 
-  get lines(): readonly string[] {
-    return this.#lines ?? [];
-  }
-
   note(event: string, name: string, first = 0, second = 0): void {
     this.#mixText(event);
     this.#mixText(name);
     this.#mix(first);
     this.#mix(second);
-    if (this.#lines === undefined && !this.#print) return;
-    const line = `${event} ${name} ${first} ${second}`;
-    if (this.#print) console.log(line);
-    if (this.#lines === undefined) return;
-    this.#lines.push(line);
-    if (this.#lines.length > linesMax) this.#lines.shift();
+    if (this.#print) console.log(`${event} ${name} ${first} ${second}`);
   }
 
   noteBytes(bytes: Uint8Array): void {

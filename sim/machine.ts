@@ -155,7 +155,9 @@ export class Life {
   /** Opens the pool and holds the sequence at which it stands against the promises. */
   async open(): Promise<void> {
     const { engine, settings, history } = this.machine;
-    this.#pool = await this.answer(engine.open(this.#world, settings), "open");
+    // The size is kept in the pool, where `set` may have changed it.
+    const { sizeBytes: _, ...kept } = settings;
+    this.#pool = await this.answer(engine.open(this.#world, kept), "open");
     this.#standsAt(this.#pool.status().sequence);
     if (this.#pool.status().sequence !== history.lastSequence && history.lastSequence > this.#recoveredAt!)
       throw new CheckFailed(

@@ -109,6 +109,7 @@ async function runScenarios({
     const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
     const sums = Object.entries(totals).map(([name, count]) => `${count} ${name}`);
     console.log(`${scenario.name}: seeds ${firstSeed}..${lastSeed} in ${seconds} s; ${sums.join(", ")}`);
+    if (planted.length > 0 && failed > 0) break;
   }
   console.log(`${passed} passed, ${failed} failed`);
   return failed === 0;

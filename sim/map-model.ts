@@ -175,6 +175,20 @@ export class MapModel {
     }
   }
 
+  /** How many pages hold data: at least, and at most. */
+  countPages(): { least: number; most: number } {
+    let least = 0;
+    let most = 0;
+    for (const chunk of this.#chunks.values()) {
+      for (let page = 0; page < chunkPages; page++) {
+        const kind = kindOf(chunk, page);
+        if (kind !== "empty") most++;
+        if (kind === "data") least++;
+      }
+    }
+    return { least, most };
+  }
+
   #own(index: number): Chunk {
     const chunk = this.#chunks.get(index);
     if (chunk?.owner === this.#owner) return chunk;

@@ -4,6 +4,7 @@
  * Always holds: `apply` needs nothing but the operation and the state, so a copy plus the same operations
  * gives the same state again. That is what recovery is held against.
  */
+import type { MapRef } from "../src/pool/mod.ts";
 import { MapModel, type Marks } from "./map-model.ts";
 import type { UnitContent } from "./unit-content.ts";
 
@@ -77,6 +78,7 @@ export type Change =
   | { readonly kind: "unpin"; readonly pin: number }
   | { readonly kind: "cursor"; readonly volume: number; readonly name: string }
   | { readonly kind: "cursor-delete"; readonly name: string }
+  | { readonly kind: "pool-size"; readonly sizeBytes: number }
   | { readonly kind: "nothing" };
 
 export type Operation = Change & { readonly sequence: number };
@@ -93,6 +95,8 @@ export class PoolModel {
   readonly volumes = new Map<number, VolumeModel>();
   readonly pins = new Map<number, PinModel>();
   readonly cursors = new Map<string, CursorModel>();
+  /** The pool's size, once it was set. */
+  sizeBytes: number | undefined;
 
   constructor(content: UnitContent) {
     this.content = content;
@@ -100,6 +104,7 @@ export class PoolModel {
 
   copy(): PoolModel {
     const copy = new PoolModel(this.content);
+    copy.sizeBytes = this.sizeBytes;
     for (const [id, volume] of this.volumes)
       copy.volumes.set(id, { ...volume, map: volume.map.freeze(), snapshots: new Map(volume.snapshots) });
     for (const [id, pin] of this.pins) copy.pins.set(id, pin);
@@ -124,6 +129,13 @@ export class PoolModel {
     return key.snapshot === undefined
       ? volume.map
       : must(volume.snapshots.get(key.snapshot), key.snapshot).map;
+  }
+
+  /** The same map as the pool's callers name it. */
+  ref(key: MapKey): MapRef {
+    if ("pin" in key) return { pin: key.pin };
+    const { name } = this.volume(key.volume);
+    return key.snapshot === undefined ? { volume: name } : { volume: name, snapshot: key.snapshot };
   }
 
   /** Clones that still name this volume, or this snapshot of it, as their origin. */
@@ -199,6 +211,9 @@ export class PoolModel {
         return;
       case "cursor-delete":
         this.cursors.delete(operation.name);
+        return;
+      case "pool-size":
+        this.sizeBytes = operation.sizeBytes;
         return;
       case "marker":
       case "nothing":

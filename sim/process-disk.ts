@@ -156,7 +156,6 @@ class ProcessFile implements DiskFile {
     }
     disk.trace.note("wrote", this.name, position, bytes.length);
     disk.trace.noteBytes(bytes);
-    disk.bytesWritten += bytes.length;
     if (disk.plants.rewriteSectorBefore) this.#rewriteBefore(position);
     const fault = disk.faults.strike("write", this.name);
     if (fault !== undefined) {
@@ -177,7 +176,6 @@ class ProcessFile implements DiskFile {
       const bytes = join(parts);
       disk.trace.note("wrote aside", this.name, position, bytes.length);
       disk.trace.noteBytes(bytes);
-      disk.bytesWritten += bytes.length;
       put(this.#process.dead ? this.#part(position, bytes) : bytes);
     });
     return done.catch((error) => {

@@ -54,8 +54,6 @@ export class SimulatedDisk {
   lockedBy: SimulatedProcess | undefined;
   /** Calls begun and completed so far: the places at which a crash can strike. */
   points = 0;
-  /** Bytes that were written since the start, for reports. */
-  bytesWritten = 0;
   /** Told of every range that was read. */
   onRead: ((name: string, position: number, length: number) => void) | undefined;
   #crashAtPoint = Number.POSITIVE_INFINITY;

@@ -50,6 +50,7 @@ const administrationWeights = {
   checkpoint: 6,
   collect: 4,
   scrub: 1,
+  resizePool: 2,
   cursor: 3,
   cursorDelete: 1,
 };
@@ -227,6 +228,10 @@ export class Workload {
       case "snapshot":
         if (snapshots.length >= snapshotsMax) return;
         return administration.createSnapshot(volume, `s${random.between(1, 60)}`);
+      case "resizePool":
+        return administration.resizePool(
+          this.#life.pool.status().sizeBytes + random.between(-4, 6) * mebibyte,
+        );
       case "mark":
         return administration.mark(volume, `text ${random.between(1, 1000)}`);
       case "graft":

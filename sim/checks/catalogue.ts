@@ -1,9 +1,11 @@
 /**
  * Holds the pool's lists against the model: volumes with name, id, size, origin and number of snapshots;
- * snapshots with their sequence; cursors; persistent pins. The check is `catalogue`.
+ * snapshots with their sequence; cursors; the bytes that each map uses; the pool's size. The check is `catalogue`.
  */
 import { CheckFailed } from "../check-failed.ts";
 import type { Life } from "../machine.ts";
+import type { MapModel } from "../map-model.ts";
+import { pageBytes } from "../unit-content.ts";
 
 export function checkCatalogue(life: Life): void {
   const model = life.machine.history.current;
@@ -46,6 +48,20 @@ export function checkCatalogue(life: Life): void {
     pool.cursors().map(({ name, volume }) => [name, volume]),
     [...model.cursors.values()].map(({ name, volume }) => [name, model.volume(volume).name]),
   );
+  for (const { name, snapshots, map } of model.volumes.values()) {
+    checkUsed(name, pool.volume(name).usedBytes, map);
+    for (const snapshot of snapshots.values())
+      checkUsed(`${name}@${snapshot.name}`, pool.snapshot(name, snapshot.name).usedBytes, snapshot.map);
+  }
+  const { sizeBytes } = pool.status();
+  if (model.sizeBytes !== undefined && model.sizeBytes !== sizeBytes)
+    throw new CheckFailed("catalogue", `the pool has ${sizeBytes} bytes, but was given ${model.sizeBytes}`);
+}
+
+function checkUsed(name: string, usedBytes: number, map: MapModel): void {
+  const { least, most } = map.countPages();
+  if (usedBytes < least * pageBytes || usedBytes > most * pageBytes)
+    throw new CheckFailed("catalogue", `${name} uses ${usedBytes} bytes, expected ${least} to ${most} pages`);
 }
 
 function compare(what: string, found: unknown[][], expected: unknown[][]): void {

@@ -2,20 +2,14 @@
  * Holds the difference of two maps against the model. `difference` fails when a page that differs is not
  * named, when a page that both share is named, or when a range is out of order or called what it is not.
  */
-import type { MapRef } from "../../src/pool/mod.ts";
 import { CheckFailed } from "../check-failed.ts";
 import type { Life } from "../machine.ts";
 import { chunkBytes, type MapModel } from "../map-model.ts";
-import type { MapKey, PoolModel } from "../pool-model.ts";
+import type { MapKey } from "../pool-model.ts";
 import { pageBytes, stampZero, unitBytes, unitsPerPage } from "../unit-content.ts";
 
-export async function checkDifference(
-  life: Life,
-  model: PoolModel,
-  from: MapKey,
-  to: MapKey,
-  mapRef: (key: MapKey) => MapRef,
-): Promise<void> {
+export async function checkDifference(life: Life, from: MapKey, to: MapKey): Promise<void> {
+  const model = life.machine.history.current;
   const older = model.map(from);
   const newer = model.map(to);
   const fail = (sentence: string): never => {
@@ -23,7 +17,7 @@ export async function checkDifference(
   };
   const named = new Set<number>();
   let end = 0;
-  const ranges = life.pool.difference({ from: mapRef(from), to: mapRef(to) })[Symbol.asyncIterator]();
+  const ranges = life.pool.difference({ from: model.ref(from), to: model.ref(to) })[Symbol.asyncIterator]();
   for (;;) {
     const { done, value } = await life.answer(ranges.next(), "difference");
     if (done) break;

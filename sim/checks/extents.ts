@@ -1,8 +1,9 @@
 /**
  * Holds a map's extents against the model: `extents` fails when the list has gaps, when what holds data is
- * called empty, or when what was given back still counts as data.
+ * called empty, or when what was given back still counts as data; `depth` the same for allocation depths.
  */
 import type { BlockDevice, Extent } from "../../src/device/mod.ts";
+import type { MapRef } from "../../src/pool/mod.ts";
 import { CheckFailed } from "../check-failed.ts";
 import type { Life } from "../machine.ts";
 import { chunkBytes, type MapModel } from "../map-model.ts";
@@ -58,4 +59,23 @@ function checkEmpty(
       if (map.pageKind(page) === "data")
         fail(`the page at ${page * pageBytes} counts as empty, but holds data`);
   }
+}
+
+/** Where a map holds data something is allocated: depth 1 or more; the list covers the map without gaps. */
+export async function checkDepth(life: Life, name: string, ref: MapRef, map: MapModel): Promise<void> {
+  const fail = (sentence: string): never => {
+    throw new CheckFailed("depth", `${name}: ${sentence}`);
+  };
+  const pieces = await life.must(
+    life.pool.allocationDepth(ref, 0, map.sizeBytes, Number.POSITIVE_INFINITY),
+    `allocation depth of ${name}`,
+  );
+  const chunks = map.chunkOffsets();
+  let at = 0;
+  for (const { lengthBytes, depth } of pieces) {
+    if (lengthBytes <= 0 || depth < 0 || depth > 2) fail(`${lengthBytes} bytes of depth ${depth} at ${at}`);
+    if (depth === 0) checkEmpty(map, chunks, at, at + lengthBytes, fail);
+    at += lengthBytes;
+  }
+  if (at !== map.sizeBytes) fail(`depths are told for ${at} of ${map.sizeBytes} bytes`);
 }

@@ -7,7 +7,7 @@ import type { Life } from "../machine.ts";
 import type { MapKey } from "../pool-model.ts";
 import { checkCatalogue } from "./catalogue.ts";
 import { checkMapContent } from "./contents.ts";
-import { checkExtents } from "./extents.ts";
+import { checkDepth, checkExtents } from "./extents.ts";
 import { checkSpace } from "./space.ts";
 
 /** `thorough` reads everything; `sampled` all of the volumes, and a part of what is frozen. */
@@ -21,11 +21,13 @@ export async function checkRecovered(life: Life, depth: "thorough" | "sampled"):
     await checkMapContent(life, name, device, map, () => part === 1 || random.chance(part));
     if (random.chance(part)) await checkExtents(life, name, device, map, random.pick([3, 64, 10_000]));
     await life.answer(device.close());
+    if (random.chance(part / 2)) await checkDepth(life, name, history.current.ref(key), map);
   }
 }
 
 export function openMap(life: Life, key: MapKey): BlockDevice {
-  if ("pin" in key) return life.pool.openPin(key.pin);
-  const { name } = life.machine.history.current.volume(key.volume);
-  return key.snapshot === undefined ? life.pool.openVolume(name) : life.pool.openSnapshot(name, key.snapshot);
+  const ref = life.machine.history.current.ref(key);
+  if ("pin" in ref) return life.pool.openPin(ref.pin);
+  const { volume, snapshot } = ref;
+  return snapshot === undefined ? life.pool.openVolume(volume) : life.pool.openSnapshot(volume, snapshot);
 }

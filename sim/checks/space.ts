@@ -10,6 +10,8 @@ import { pageBytes } from "../unit-content.ts";
 /** How often a settling pool is asked again before what it still counts is called a leak. */
 const settlingRoundsMax = 60;
 const settlingPauseMs = 1000;
+/** The two files that are no segments. */
+const superblockBytes = 2 * 4096;
 
 /** Bytes that maps refer to according to the model: at least, and at most. */
 export function referencedBytes(life: Life): { least: number; most: number } {
@@ -44,7 +46,7 @@ export async function checkSelf(life: Life): Promise<void> {
 export async function checkNoLeak(life: Life): Promise<void> {
   const { most } = referencedBytes(life);
   for (let round = 0; round < settlingRoundsMax; round++) {
-    if (life.pool.status().liveBytes <= most) return;
+    if (life.pool.status().liveBytes <= most) return checkFiles(life);
     await life.must(life.pool.collect(), "collect");
     await life.must(life.pool.checkpoint(), "checkpoint");
     await life.pause(settlingPauseMs);
@@ -53,4 +55,15 @@ export async function checkNoLeak(life: Life): Promise<void> {
     "leak",
     `${life.pool.status().liveBytes} bytes stay live, but maps refer to at most ${most}`,
   );
+}
+
+/** Every file of the disk is one that the pool counts. */
+function checkFiles(life: Life): void {
+  const { usedBytes } = life.pool.status();
+  const bytes = life.machine.disk.usedBytes - superblockBytes;
+  if (bytes !== usedBytes)
+    throw new CheckFailed(
+      "leak",
+      `the disk has ${bytes} bytes of files beside the superblocks, the pool counts ${usedBytes}`,
+    );
 }

@@ -64,53 +64,72 @@ interface Case {
   readonly together: boolean;
 }
 
+/** How far a run came before its last operation and in all. */
+interface Extent {
+  readonly pointsBefore: number;
+  readonly points: number;
+  readonly callsBefore: number;
+  readonly createsBefore: number;
+  /** How often the fault of the case struck. */
+  readonly struck: number;
+}
+
+/** The order of calls varies a little from case to case, so a few before the last operation are taken along. */
+const margin = 8;
+
 async function run(options: RunOptions): Promise<RunResult> {
   const sequence = sequenceNumbered(options.seed);
   const base = await prepare(options);
   const trace = new DiskTrace();
   const counts = { cases: 0 };
-  const runCase = async (each: Case) => {
+  const runCase = async (each: Case): Promise<Extent> => {
     counts.cases++;
     const machine = base.again(`${options.seed}/${each.name}`, {
       trace: new DiskTrace({ print: options.verbose }),
       plants: diskPlants(options.plants),
     });
     try {
-      const points = await machine.run(new MatrixRun(machine, sequence, each).run());
-      trace.note(machine.disk.trace.hash, each.name, points);
-      return points;
+      const extent = await machine.run(new MatrixRun(machine, sequence, each).run());
+      trace.note(machine.disk.trace.hash, each.name, extent.points);
+      return extent;
     } catch (error) {
       if (error instanceof CheckFailed)
         throw new CheckFailed(error.check, `${sequence.join(", ")} (${each.name}): ${error.message}`);
       throw new Error(`${sequence.join(", ")} (${each.name})`, { cause: error });
     }
   };
+  await crashEverywhere(runCase, "in turn");
   // What needs the volume alone cannot be sent together with anything else.
   const alone = sequence.includes("resize") || sequence.indexOf("delete") !== sequence.lastIndexOf("delete");
-  for (const together of sequence.length > 1 && !alone ? [false, true] : [false]) {
-    const how = together ? "together" : "in turn";
-    const points = await runCase({ name: `${how}, sound`, together });
-    for (let point = 1; point <= points; point++)
-      for (const mode of crashModes)
-        await runCase({ name: `${how}, ${mode} at point ${point}`, crash: { point, mode }, together });
-  }
-  for (let nth = 1; ; nth++) {
-    let struck = 0;
-    for (const lasting of [false, true]) {
-      const fault: DiskFault = { nth, lasting, code: "IO_ERROR" };
-      struck = await runCase({
-        name: `${lasting ? "calls from" : "call"} ${nth} fails`,
-        fault,
-        together: false,
-      });
-    }
-    if (struck === 0) break;
-  }
-  for (let nth = 1; ; nth++) {
-    const fault: DiskFault = { call: "create", nth, lasting: true, code: "NO_SPACE" };
-    if ((await runCase({ name: `no space at allocation ${nth}`, fault, together: false })) === 0) break;
-  }
+  if (sequence.length > 1 && !alone) await crashEverywhere(runCase, "together");
+  await failEverywhere(runCase);
   return { traceHash: trace.hash, counts };
+}
+
+type RunCase = (each: Case) => Promise<Extent>;
+
+/** What comes before the last of operations sent in turn belongs to the shorter sequence, which is a case of its own. */
+async function crashEverywhere(runCase: RunCase, how: "in turn" | "together"): Promise<void> {
+  const together = how === "together";
+  const { pointsBefore, points } = await runCase({ name: `${how}, sound`, together });
+  for (let point = Math.max(1, pointsBefore - margin); point <= points; point++)
+    for (const mode of crashModes)
+      await runCase({ name: `${how}, ${mode} at point ${point}`, crash: { point, mode }, together });
+}
+
+async function failEverywhere(runCase: RunCase): Promise<void> {
+  const { callsBefore, createsBefore } = await runCase({ name: "sound", together: false });
+  const failing = async (name: string, fault: DiskFault) =>
+    (await runCase({ name, fault, together: false })).struck > 0;
+  for (let nth = Math.max(1, callsBefore - margin); ; nth++) {
+    const once = await failing(`call ${nth} fails`, { nth, lasting: false, code: "IO_ERROR" });
+    const lasting = await failing(`calls from ${nth} fail`, { nth, lasting: true, code: "IO_ERROR" });
+    if (!once && !lasting) break;
+  }
+  for (let nth = Math.max(1, createsBefore - 1); ; nth++) {
+    const fault: DiskFault = { call: "create", nth, lasting: true, code: "NO_SPACE" };
+    if (!(await failing(`no space at allocation ${nth}`, fault))) break;
+  }
 }
 
 /** A pool with a little of everything, cleanly closed: where every case begins. */
@@ -158,6 +177,7 @@ class MatrixRun {
   readonly #machine: Machine;
   readonly #sequence: readonly MatrixOperation[];
   readonly #case: Case;
+  #before = { pointsBefore: 0, callsBefore: 0, createsBefore: 0 };
 
   constructor(machine: Machine, sequence: readonly MatrixOperation[], each: Case) {
     this.#machine = machine;
@@ -165,8 +185,7 @@ class MatrixRun {
     this.#case = each;
   }
 
-  /** Points of the disk that were passed; for a fault, how often it struck. */
-  async run(): Promise<number> {
+  async run(): Promise<Extent> {
     const { disk } = this.#machine;
     const { crash, fault } = this.#case;
     const life = this.#machine.start();
@@ -177,10 +196,18 @@ class MatrixRun {
     const { struck } = disk.faults;
     this.#machine.crash(life, crash?.mode ?? (fault === undefined ? "clean" : disk.random.pick(crashModes)));
     const after = this.#machine.start();
-    await after.open();
+    await after.must(after.open(), "open");
     await checkRecovered(after, "thorough");
     await this.#proveAlive(after);
-    return fault === undefined ? points : struck;
+    return { ...this.#before, points, struck };
+  }
+
+  /** Notes how far the run came, when the last operation begins. */
+  #noteBefore(): void {
+    const { disk } = this.#machine;
+    const { calls } = disk.faults;
+    const callsBefore = calls.values().reduce((sum, count) => sum + count, 0);
+    this.#before = { pointsBefore: disk.points, callsBefore, createsBefore: calls.get("create") ?? 0 };
   }
 
   async #work(life: Life): Promise<void> {
@@ -197,8 +224,16 @@ class MatrixRun {
     const turns = this.#sequence.map(
       (operation, at) => () => perform(operation, at, volume, data, administration),
     );
-    if (this.#case.together) await Promise.all(turns.map((turn) => turn()));
-    else for (const turn of turns) await turn();
+    // A sequence of one operation takes the opening of the pool along.
+    if (this.#case.together) {
+      this.#noteBefore();
+      await Promise.all(turns.map((turn) => turn()));
+    } else {
+      for (const [at, turn] of turns.entries()) {
+        if (at > 0) this.#noteBefore();
+        await turn();
+      }
+    }
     try {
       await access.closeAll();
       await administration.chore("checkpoint");
