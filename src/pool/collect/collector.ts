@@ -47,7 +47,7 @@ export class Collector {
   async #sync(): Promise<void> {
     const segments = [...this.#unsynced];
     this.#unsynced.clear();
-    await Promise.all(segments.map((segment) => segment.file!.sync()));
+    await Promise.all(segments.map((segment) => this.#engine.segments.sync(segment)));
   }
 
   async close(): Promise<void> {

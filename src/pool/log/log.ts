@@ -125,7 +125,7 @@ export class Log {
     const segment = await this.#segments.take(SegmentKind.log, "checkpoint");
     segment.owners = new Owners();
     this.#segments.begin(segment, { firstSequence: sequence + 1, begins: true, durable: sequence });
-    await segment.file!.sync();
+    await this.#segments.sync(segment);
     this.segment = segment;
     this.position = this.written = SEGMENT_HEADER_BYTES;
     this.atMs = this.#world.clock.wallMs();
@@ -476,7 +476,9 @@ export class Log {
     this.#syncing = group;
     this.#counters.syncs += 1;
     const skip = this.#world.plants?.has("skip-sync") && this.#counters.syncs % 3 === 0;
-    const done = skip ? Promise.resolve([]) : Promise.all(segments.map((segment) => segment.file!.sync()));
+    const done = skip
+      ? Promise.resolve([])
+      : Promise.all(segments.map((segment) => this.#segments.sync(segment)));
     done.then(
       () => {
         this.#syncing = undefined;
