@@ -42,28 +42,29 @@ export async function checkSelf(life: Life): Promise<void> {
     );
 }
 
-/** Gives the pool time to free what nothing refers to, and fails when something stays. No request may be on its way. */
+/**
+ * Gives the pool time to free what nothing refers to, and fails when a block stays live, or a file on the disk that
+ * the pool does not count. No request may be on its way.
+ */
 export async function checkNoLeak(life: Life): Promise<void> {
   const { most } = referencedBytes(life);
-  for (let round = 0; round < settlingRoundsMax; round++) {
-    if (life.pool.status().liveBytes <= most) return checkFiles(life);
-    await life.must(life.pool.collect(), "collect");
-    await life.must(life.pool.checkpoint(), "checkpoint");
+  const { disk } = life.machine;
+  const isSettled = () => {
+    const { liveBytes, usedBytes } = life.pool.status();
+    return liveBytes <= most && disk.usedBytes - superblockBytes === usedBytes;
+  };
+  for (let round = 0; round < settlingRoundsMax && !isSettled(); round++) {
+    if (life.pool.status().liveBytes > most) {
+      await life.must(life.pool.collect(), "collect");
+      await life.must(life.pool.checkpoint(), "checkpoint");
+    }
     await life.pause(settlingPauseMs);
   }
+  if (isSettled()) return;
+  const { liveBytes, usedBytes } = life.pool.status();
+  const files = disk.usedBytes - superblockBytes;
   throw new CheckFailed(
     "leak",
-    `${life.pool.status().liveBytes} bytes stay live, but maps refer to at most ${most}`,
+    `${liveBytes} bytes are live, maps refer to at most ${most}; ${files} bytes of files, the pool counts ${usedBytes}`,
   );
-}
-
-/** Every file of the disk is one that the pool counts. */
-function checkFiles(life: Life): void {
-  const { usedBytes } = life.pool.status();
-  const bytes = life.machine.disk.usedBytes - superblockBytes;
-  if (bytes !== usedBytes)
-    throw new CheckFailed(
-      "leak",
-      `the disk has ${bytes} bytes of files beside the superblocks, the pool counts ${usedBytes}`,
-    );
 }
