@@ -24,7 +24,12 @@ export class PoolProcess {
     const place = profileFolder === undefined ? undefined : join(profileFolder, name);
     if (place !== undefined) mkdirSync(place, { recursive: true });
     this.#child = fork(join(import.meta.dirname, "pool-child.ts"), {
-      execArgv: place === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${place}`],
+      // With the heap's settings of bin/ropewalk, as the daemon runs.
+      execArgv: [
+        "--max-semi-space-size=4",
+        "--heap-growing-percent=25",
+        ...(place === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${place}`]),
+      ],
       env: { ...process.env, UV_THREADPOOL_SIZE: "16" },
     });
     const forget = killAtExit(this.#child.pid!);
