@@ -18,6 +18,8 @@ import { pageBytes } from "./unit-content.ts";
 import type { VolumeAccess } from "./volume-access.ts";
 
 const errorsOfFullPool: readonly ErrorCode[] = ["NO_SPACE"];
+/** What a graft may end with when its source was deleted on the way. */
+const errorsOfLostSource: readonly ErrorCode[] = ["NOT_FOUND", "SNAPSHOT_NOT_FOUND", "PIN_NOT_FOUND"];
 
 /** A change of one record. */
 interface ChangeRequest {
@@ -268,7 +270,8 @@ export class Administration {
       if (fua) history.promiseDurable(request.lastSequence);
       else history.promiseWritten(request.lastSequence);
     } catch (error) {
-      this.#life.expectError(error, `graft to ${volume.name} at ${offset}+${length}`, errorsOfFullPool);
+      const codes = this.#model.has(source) ? errorsOfFullPool : [...errorsOfFullPool, ...errorsOfLostSource];
+      this.#life.expectError(error, `graft to ${volume.name} at ${offset}+${length}`, codes);
     } finally {
       this.#life.requests.end(request);
     }

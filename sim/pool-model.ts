@@ -123,6 +123,12 @@ export class PoolModel {
     return undefined;
   }
 
+  has(key: MapKey): boolean {
+    if ("pin" in key) return this.pins.has(key.pin);
+    const volume = this.volumes.get(key.volume);
+    return volume !== undefined && (key.snapshot === undefined || volume.snapshots.has(key.snapshot));
+  }
+
   map(key: MapKey): MapModel {
     if ("pin" in key) return must(this.pins.get(key.pin), `pin ${key.pin}`).map;
     const volume = this.volume(key.volume);
