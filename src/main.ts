@@ -88,7 +88,7 @@ async function readSettings({ configFile, flags }: ServeOptions): Promise<Settin
 class Daemon {
   readonly #settings: Settings;
   readonly #log: ProcessLog;
-  readonly #network = new SocketNetwork();
+  readonly #network: SocketNetwork;
   readonly #opened = Promise.withResolvers<Control>();
   readonly #listeners: Listener[] = [];
   #directory: DaemonDirectory | undefined;
@@ -103,6 +103,7 @@ class Daemon {
 
   constructor(settings: Settings, log: ProcessLog) {
     this.#settings = settings;
+    this.#network = new SocketNetwork({ pollUs: settings.nbd.pollUs });
     this.#log = log;
     this.#opened.promise.catch(() => {});
   }

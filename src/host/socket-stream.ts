@@ -7,6 +7,7 @@
 import type { OnReadOpts, Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { ByteStream, Peer, StreamReceiver, TlsIdentity } from "../ports/mod.ts";
+import type { BusyPoll } from "./busy-poll.ts";
 import { partsBehind, writeDirectly } from "./direct-write.ts";
 import { clientRefusal, tlsSettings } from "./tls-identity.ts";
 
@@ -16,6 +17,7 @@ const NOWHERE = Buffer.alloc(1);
 export class SocketStream implements ByteStream {
   readonly peer: Peer;
   readonly #receiver: StreamReceiver;
+  readonly #poll: BusyPoll;
   #socket!: Socket;
   #paused = false;
   #queued = false;
@@ -26,9 +28,10 @@ export class SocketStream implements ByteStream {
   /** Arrived, but not yet copied to the receiver. */
   #pending: Uint8Array[] = [];
 
-  constructor(peer: Peer, receiver: StreamReceiver) {
+  constructor(peer: Peer, receiver: StreamReceiver, poll: BusyPoll) {
     this.peer = peer;
     this.#receiver = receiver;
+    this.#poll = poll;
   }
 
   /** How a socket made for this stream reads. */
@@ -37,6 +40,7 @@ export class SocketStream implements ByteStream {
       buffer: () => (this.#closed ? NOWHERE : this.#receiver.target()),
       callback: (length) => {
         if (!this.#closed) this.#receiver.received(length);
+        this.#poll.arrived();
         return !this.#paused;
       },
     };
@@ -138,6 +142,7 @@ export class SocketStream implements ByteStream {
   }
 
   #copy(bytes: Buffer): void {
+    this.#poll.arrived();
     this.#pending.push(bytes);
     if (this.#pending.length === 1) this.#deliverPending();
   }

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { TemporaryFolder } from "../../test/support/temporary-folder.ts";
 import type { ByteStream, Listener, Peer, StreamAddress, StreamReceiver } from "../ports/mod.ts";
 import { acceptInto } from "./accepted-socket.ts";
+import { BusyPoll } from "./busy-poll.ts";
 import { SocketStream } from "./socket-stream.ts";
 import { isLoopback, SocketNetwork } from "./stream-server.ts";
 
@@ -151,7 +152,7 @@ test("a Node whose server has no handle of the known shape serves through ordina
   );
   const recorder = new Recorder();
   server.on("connection", (socket) => {
-    new SocketStream({ kind: "unix", loopback: true, description: "unix" }, recorder).attach(
+    new SocketStream({ kind: "unix", loopback: true, description: "unix" }, recorder, new BusyPoll(0)).attach(
       socket,
       "copied",
     );

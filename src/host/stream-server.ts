@@ -6,6 +6,7 @@
  */
 import { lstat, unlink } from "node:fs/promises";
 import { connect, createServer, isIP, type ListenOptions, type Server, type Socket } from "node:net";
+import { availableParallelism } from "node:os";
 import { RopewalkError } from "../base/errors.ts";
 import type {
   Listener,
@@ -17,13 +18,23 @@ import type {
   TlsIdentity,
 } from "../ports/mod.ts";
 import { acceptInto } from "./accepted-socket.ts";
+import { BusyPoll } from "./busy-poll.ts";
 import { SocketStream } from "./socket-stream.ts";
 import { makeTlsIdentity } from "./tls-identity.ts";
 
 /** Connections that may wait in the kernel before they are accepted. */
 const BACKLOG = 1024;
+/** How long the loop looks for the next request before it sleeps (docs/decisions/busy-poll.md). */
+const POLL_US = 50;
 
 export class SocketNetwork implements Network {
+  readonly #poll: BusyPoll;
+
+  /** `pollUs`: microseconds; 0 leaves all waiting to the kernel, the default where there is only one processor. */
+  constructor({ pollUs }: { pollUs?: number | undefined } = {}) {
+    this.#poll = new BusyPoll(pollUs ?? (availableParallelism() > 1 ? POLL_US : 0));
+  }
+
   tlsIdentity(files: TlsFiles): TlsIdentity {
     return makeTlsIdentity(files);
   }
@@ -38,19 +49,19 @@ export class SocketNetwork implements Network {
         throw addressError(address, again);
       });
     }
-    serve(server, accept, address);
+    serve(server, accept, address, this.#poll);
     return { address: boundAddress(server, address), close: () => closed(server) };
   }
 }
 
-function serve(server: Server, accept: StreamAcceptor, address: StreamAddress): void {
+function serve(server: Server, accept: StreamAcceptor, address: StreamAddress, poll: BusyPoll): void {
   // Errors while accepting (no file descriptor left, a peer that is gone already) concern that one connection.
   server.on("error", () => {});
   server.on("connection", (socket) => {
     const peer = peerOf(address, socket);
     const receiver = accept(peer);
     if (receiver === undefined) socket.destroy();
-    else new SocketStream(peer, receiver).attach(socket, "copied");
+    else new SocketStream(peer, receiver, poll).attach(socket, "copied");
   });
   acceptInto(
     server,
@@ -59,7 +70,7 @@ function serve(server: Server, accept: StreamAcceptor, address: StreamAddress): 
       const late = new LatePeer(address);
       const receiver = accept(late);
       if (receiver === undefined) return refuse();
-      const stream = new SocketStream(late, receiver);
+      const stream = new SocketStream(late, receiver, poll);
       const socket = make(stream.reading());
       late.learn(socket);
       stream.attach(socket, "direct");

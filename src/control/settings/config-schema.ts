@@ -55,6 +55,10 @@ export const ConfigSchema = Type.Object(
         ),
       }),
       connectionsMax: count("Clients at once; one more is refused.", { minimum: 1, maximum: 65_536 }),
+      pollMicroseconds: count(
+        "How long to look for the next request before sleeping; 0 is never. 50 where there are several processors.",
+        { minimum: 0, maximum: 1000 },
+      ),
     }),
     http: section({
       address: text("HOST:PORT to listen on; port 0 picks a free one."),

@@ -27,6 +27,7 @@ export const SETTING_NAMES: Record<string, { environment: string; flag?: string;
   "nbd.tls.clientAuthority": { environment: "ROPEWALK_NBD_TLS_CLIENT_AUTHORITY", form: "text" },
   "nbd.tls.required": { environment: "ROPEWALK_NBD_TLS_REQUIRED", form: "boolean" },
   "nbd.connectionsMax": { environment: "ROPEWALK_NBD_CONNECTIONS_MAX", form: "integer" },
+  "nbd.pollMicroseconds": { environment: "ROPEWALK_NBD_POLL_MICROSECONDS", form: "integer" },
   "http.address": { environment: "ROPEWALK_HTTP", flag: "--http", form: "text" },
   "http.tls.certificate": { environment: "ROPEWALK_HTTP_TLS_CERTIFICATE", form: "text" },
   "http.tls.key": { environment: "ROPEWALK_HTTP_TLS_KEY", form: "text" },

@@ -27,6 +27,8 @@ export interface Settings {
     readonly addresses: readonly Address[];
     readonly tls: (TlsFileNames & { readonly isRequired: boolean }) | undefined;
     readonly connectionsMax: number | undefined;
+    /** How long to look for the next request before sleeping, in microseconds. */
+    readonly pollUs: number | undefined;
   };
   readonly http: {
     readonly address: Address;
@@ -77,6 +79,7 @@ export function resolveSettings(sources: readonly GivenSettings[]): Settings {
       addresses: nbdAddresses,
       tls: nbdTls && { ...nbdTls, isRequired },
       connectionsMax: reader.integer("nbd.connectionsMax", connections),
+      pollUs: reader.integer("nbd.pollMicroseconds", { minimum: 0, maximum: 1000 }),
     },
     http: {
       address: httpAddress,
