@@ -4,9 +4,8 @@
  */
 import { xxh64 } from "@node-rs/xxhash";
 
-const LOW_32_BITS = 0xffff_ffffn;
-
 /** Checksum of `bytes`, an unsigned 32-bit number. */
 export function checksum(bytes: Uint8Array): number {
-  return Number(xxh64(bytes) & LOW_32_BITS);
+  // `asUintN` is compiled to a cut of the word; `&` would make another BigInt.
+  return Number(BigInt.asUintN(32, xxh64(bytes)));
 }

@@ -18,7 +18,7 @@ export const DEFAULT_SETTINGS: PoolSettings = {
   checkpointNodeBytes: 96 * MIB,
   syncIntervalMs: 1000,
   syncBytes: 64 * MIB,
-  writeAsideBytes: MIB / 4,
+  writeAsideBytes: MIB / 8,
   cursorLogBytes: 1024 * MIB,
   collectAboveRatio: 1.8,
   scrubBytesPerSecond: 0,
