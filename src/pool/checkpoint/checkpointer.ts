@@ -120,12 +120,19 @@ export class Checkpointer {
     engine.log.writeOut();
     engine.log.check();
     const cut = this.#freeze();
+    let superblock: Uint8Array;
     try {
-      await this.#write(cut);
+      superblock = await this.#write(cut);
     } catch (error) {
       this.#thaw(cut);
       // Only a full pool is worth another try: after any other failure nobody knows what is on the disk.
       if (!(error instanceof RopewalkError && error.code === "NO_SPACE")) engine.log.fail(error);
+      throw error;
+    }
+    try {
+      await this.#release(cut, superblock);
+    } catch (error) {
+      engine.log.fail(error);
       throw error;
     }
   }
@@ -189,7 +196,8 @@ export class Checkpointer {
     return freed;
   }
 
-  async #write(cut: Cut): Promise<void> {
+  /** Returns the superblock that the newer slot has now. */
+  async #write(cut: Cut): Promise<Uint8Array> {
     const engine = this.#engine;
     const { cache, nodes, segments, log, store, world } = engine;
     const { plants } = world;
@@ -296,7 +304,8 @@ export class Checkpointer {
     await logDurable;
     log.check();
     const slot = this.#slot === 0 ? 1 : 0;
-    await this.#writeSlot(slot, cut, root);
+    const superblock = this.#superblock(cut, root);
+    await this.#writeSlot(slot, superblock);
     if (plants?.has("pointer-before-nodes")) await store.sync();
     this.#slot = slot;
     this.checkpoint = cut.checkpoint;
@@ -305,7 +314,7 @@ export class Checkpointer {
     for (const old of [...obsolete, ...this.#previous]) cut.frees.push(old.segment, roundUp(old.length, 8));
     this.#previous = previous;
     store.applyFrees(cut.frees);
-    await this.#discard(cut);
+    return superblock;
   }
 
   #placeNode(id: number, place: Place, cut: Cut): void {
@@ -320,35 +329,49 @@ export class Checkpointer {
     if (!alive) store.free(place.segment, place.length);
   }
 
-  async #writeSlot(slot: number, cut: Cut, root: Place): Promise<void> {
-    const { world, segments, log } = this.#engine;
-    const file = await world.disk.open(SLOT_NAMES[slot]!);
+  #superblock(cut: Cut, root: Place): Uint8Array {
+    const { segments, log } = this.#engine;
+    return encodeSuperblock({
+      poolLow: segments.poolLow,
+      poolHigh: segments.poolHigh,
+      segmentBytes: segments.segmentBytes,
+      checkpoint: cut.checkpoint,
+      incarnation: log.incarnation,
+      cutSequence: cut.sequence,
+      cutSegment: cut.segment,
+      cutPosition: cut.position,
+      durable: log.durable,
+      nextSegment: segments.nextNumber,
+      root,
+    });
+  }
+
+  async #writeSlot(slot: number, superblock: Uint8Array): Promise<void> {
+    const file = await this.#engine.world.disk.open(SLOT_NAMES[slot]!);
     try {
-      file.write(0, [
-        encodeSuperblock({
-          poolLow: segments.poolLow,
-          poolHigh: segments.poolHigh,
-          segmentBytes: segments.segmentBytes,
-          checkpoint: cut.checkpoint,
-          incarnation: log.incarnation,
-          cutSequence: cut.sequence,
-          cutSegment: cut.segment,
-          cutPosition: cut.position,
-          durable: log.durable,
-          nextSegment: segments.nextNumber,
-          root,
-        }),
-      ]);
+      file.write(0, [superblock]);
       await file.sync();
     } finally {
       await file.close();
     }
   }
 
-  /** Discards what neither slot needs any more, and sets free what this checkpoint does without. */
-  async #discard(cut: Cut): Promise<void> {
-    const { segments, store, world } = this.#engine;
-    const early = world.plants?.has("early-reuse") ? 1 : 0;
+  /** Gives back what neither slot needs any more. */
+  async #release(cut: Cut, superblock: Uint8Array): Promise<void> {
+    const { segments, world } = this.#engine;
+    this.#collectFreed(cut);
+    let neither = cut.checkpoint - (world.plants?.has("early-reuse") ? 0 : 1);
+    if (segments.isScarce && this.freed.some(({ freedAt }) => freedAt > neither)) {
+      // Clients wait for room: the other slot gets this checkpoint too, so that nothing needs the one before.
+      await this.#writeSlot(1 - this.#slot, superblock);
+      neither = cut.checkpoint;
+    }
+    await this.#discard(neither);
+  }
+
+  /** Segments that this checkpoint is the first to do without join those that wait for both slots. */
+  #collectFreed(cut: Cut): void {
+    const { segments, store } = this.#engine;
     for (const segment of cut.freed) {
       segment.freedAt = cut.checkpoint;
       this.freed.push(segment);
@@ -365,11 +388,17 @@ export class Checkpointer {
         this.freed.push(segment);
       }
     }
+  }
+
+  /** Discards what was freed by `checkpoint` or one before, which both slots are at or behind. */
+  async #discard(checkpoint: number): Promise<void> {
+    const { segments } = this.#engine;
     for (const segment of [...this.freed]) {
-      if (segment.freedAt >= cut.checkpoint + early || segment.readers > 0) continue;
+      if (segment.freedAt > checkpoint || segment.readers > 0) continue;
       this.freed.splice(this.freed.indexOf(segment), 1);
       await segments.discard(segment);
     }
+    await segments.turnInterval();
     // A file made new must not be on its way while its old name may come back: names are durable before reuse (`take`).
     await segments.fillReserve();
   }

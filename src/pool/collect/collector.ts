@@ -7,7 +7,6 @@
  */
 import { checksum } from "../../base/checksum.ts";
 import { RopewalkError } from "../../base/errors.ts";
-import { nextTurn } from "../../ports/mod.ts";
 import type { Checkpointer } from "../checkpoint/checkpointer.ts";
 import type { Engine } from "../engine.ts";
 import { PAGE_BYTES, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES } from "../format/layout.ts";
@@ -16,17 +15,49 @@ import { Owners } from "../log/owners.ts";
 import type { Segment } from "../log/segment.ts";
 import type { Leaf } from "../map/leaf.ts";
 import { KIND_SHIFT } from "../map/leaf.ts";
+import { BlockWindow } from "./block-window.ts";
+import { Pace } from "./pace.ts";
+import { fullness } from "./pressure.ts";
 
-const SLICE_MS = 0.7;
 /** Blocks moved with one write. */
 const BATCH_BLOCKS = 64;
 /** A segment with a higher share of live blocks is not worth moving, unless a tighter ratio is asked for. */
 const LIVE_SHARE_MAX = 0.95;
+/** Shares of the loop's time: to keep the ratio, and between the first and the last pressure for room. */
+const TIDY_DUTY = 0.2;
+const PRESSED_DUTY_MIN = 0.2;
+const PRESSED_DUTY_MAX = 0.9;
+/** Collecting that somebody asked for and waits for. */
+const ASKED_DUTY = 0.9;
+/** Begun for the ratio's sake, it goes on a little below it. */
+const TIDY_UNTIL = 0.97;
+
+/** A block to move. */
+interface Move {
+  readonly leaf: number;
+  readonly slot: number;
+  readonly offset: number;
+  readonly sum: number;
+}
+
+/** Blocks on their way to the kernel on another thread; nothing points at them yet. */
+interface Flight {
+  readonly landing: Promise<void>;
+  readonly victim: Segment;
+  readonly target: Segment;
+  readonly position: number;
+  readonly moves: readonly Move[];
+}
 
 export class Collector {
   readonly #engine: Engine;
   readonly #checkpointer: Checkpointer;
-  readonly #buffer = new Uint8Array(BATCH_BLOCKS * PAGE_BYTES);
+  /** One is gathered in while the other is written. */
+  #buffer = new Uint8Array(BATCH_BLOCKS * PAGE_BYTES);
+  #spareBuffer = new Uint8Array(BATCH_BLOCKS * PAGE_BYTES);
+  #flight: Flight | undefined;
+  readonly #window: BlockWindow;
+  readonly #pace: Pace;
   #target: Segment | undefined;
   #position = 0;
   readonly #unsynced = new Set<Segment>();
@@ -36,11 +67,17 @@ export class Collector {
   readonly #left = new Set<number>();
   #running: Promise<unknown> | undefined;
   #planned = false;
+  /** Collecting for the ratio's sake has begun. */
+  #isTidying = false;
+  /** The checkpoint since which nothing could be done; the next one may change that. */
+  #stalledAt = -1;
   #closed = false;
 
   constructor(engine: Engine, checkpointer: Checkpointer) {
     this.#engine = engine;
     this.#checkpointer = checkpointer;
+    this.#window = new BlockWindow(engine.segments);
+    this.#pace = new Pace(engine.world.clock);
     checkpointer.beforeSlot = () => this.#sync();
   }
 
@@ -57,76 +94,86 @@ export class Collector {
 
   /** Runs `action` while nothing is moved. */
   async paused<T>(action: () => Promise<T>): Promise<T> {
-    while (this.#running !== undefined) await this.#running.catch(() => undefined);
+    while (this.#running !== undefined) await this.#running;
+    return this.#hold(action);
+  }
+
+  /** Holds the collector while `action` runs, and looks for work behind it. */
+  #hold<T>(action: () => Promise<T>): Promise<T> {
     const done = action();
-    this.#running = done.then(
-      () => {
-        this.#running = undefined;
-      },
-      () => {
-        this.#running = undefined;
-      },
-    );
+    const released = () => {
+      this.#running = undefined;
+      this.poke();
+    };
+    this.#running = done.then(released, released);
     return done;
   }
 
-  /** Data segments' bytes over live bytes. */
-  get ratio(): number {
-    const { segments } = this.#engine;
-    const live = Math.max(1, segments.liveBlocks) * PAGE_BYTES;
-    let used = 0;
-    // What is empty goes with the next checkpoints, or stays for a cursor's sake: collecting more gains nothing there.
-    for (const segment of segments.all.values())
-      if (segment.row >= 0 && !(segment.sealed && segments.live(segment) === 0)) used += 1;
-    return (used * segments.segmentBytes) / live;
+  /** Segments with nothing live, which the next checkpoints give back. */
+  get pending(): number {
+    return fullness(this.#engine.segments, this.#checkpointer, this.#engine.settings).pending;
   }
 
-  /** Looks whether there is work, between turns. */
+  /** Looks whether there is work, between turns, and does it, one segment at a time. */
   poke(): void {
     if (this.#planned || this.#running !== undefined || this.#closed) return;
-    const { segments, settings, log } = this.#engine;
-    if (log.failed !== undefined) return;
-    if (this.ratio <= settings.collectAboveRatio || segments.all.size * 2 < segments.filesMax) return;
+    if (this.#engine.log.failed !== undefined) return;
+    const duty = this.#duty();
+    if (duty === 0 || this.#stalledAt === this.#checkpointer.checkpoint) return;
     this.#planned = true;
     this.#engine.world.clock.soon(() => {
       this.#planned = false;
-      this.collect(settings.collectAboveRatio * 0.97, { segmentsMax: 4 }).then(
-        (freed) => {
-          if (freed > 0) this.#checkpointer.want();
-        },
-        () => undefined,
-      );
+      if (this.#running !== undefined || this.#closed) return;
+      this.#hold(async () => {
+        this.#left.clear();
+        if (!(await this.#emptyNext(LIVE_SHARE_MAX, duty))) this.#stalledAt = this.#checkpointer.checkpoint;
+      }).catch(() => undefined);
     });
+  }
+
+  /** The share of the loop's time that collecting in the background should take now. */
+  #duty(): number {
+    const { segments, settings } = this.#engine;
+    const { ratio, pressure, pending } = fullness(segments, this.#checkpointer, settings);
+    if (segments.isScarce && pending > 0) this.#checkpointer.want();
+    const limit = settings.collectAboveRatio * (this.#isTidying ? TIDY_UNTIL : 1);
+    this.#isTidying = ratio > limit && segments.all.size * 2 >= segments.filesMax;
+    if (pressure > 0) return PRESSED_DUTY_MIN + (PRESSED_DUTY_MAX - PRESSED_DUTY_MIN) * pressure;
+    return this.#isTidying ? TIDY_DUTY : 0;
   }
 
   /** Collects until used space is at most `ratio` × live data; returns the segments emptied. */
   async collect(ratio: number, limits: { segmentsMax: number; shareMax?: number }): Promise<number> {
-    while (this.#running !== undefined) await this.#running.catch(() => undefined);
-    const run = this.#collect(ratio, limits.segmentsMax, limits.shareMax ?? LIVE_SHARE_MAX);
-    this.#running = run.finally(() => {
-      this.#running = undefined;
-    });
-    this.#running.catch(() => undefined);
-    return run;
+    while (this.#running !== undefined) await this.#running;
+    return this.#hold(() => this.#collect(ratio, limits.segmentsMax, limits.shareMax ?? LIVE_SHARE_MAX));
   }
 
   async #collect(ratio: number, segmentsMax: number, shareMax: number): Promise<number> {
-    let freed = 0;
+    const { segments, settings } = this.#engine;
+    let emptied = 0;
     this.#left.clear();
-    while (freed < segmentsMax && !this.#closed && this.ratio > ratio) {
-      const victim = this.#victim(shareMax);
-      if (victim === undefined) break;
-      try {
-        await this.#empty(victim);
-      } catch (error) {
-        // No room to move anything to: what was emptied so far may give some.
-        if (error instanceof RopewalkError && error.code === "NO_SPACE") break;
-        throw error;
-      }
-      freed += 1;
-      this.#engine.counters.segmentsCollected += 1;
+    while (emptied < segmentsMax && !this.#closed) {
+      if (fullness(segments, this.#checkpointer, settings).ratio <= ratio) break;
+      if (!(await this.#emptyNext(shareMax, ASKED_DUTY))) break;
+      emptied += 1;
     }
-    return freed;
+    return emptied;
+  }
+
+  /** Empties the best victim; false when there is none, or no room to move anything to. */
+  async #emptyNext(shareMax: number, duty: number): Promise<boolean> {
+    const victim = this.#victim(shareMax);
+    if (victim === undefined) return false;
+    try {
+      await this.#empty(victim, duty);
+    } catch (error) {
+      await this.#land().catch(() => undefined);
+      // What was emptied so far may give some room.
+      if (error instanceof RopewalkError && error.code === "NO_SPACE") return false;
+      throw error;
+    }
+    this.#engine.counters.segmentsCollected += 1;
+    return true;
   }
 
   /** By cost and benefit: what is gained, and for how long it will last, against what must be moved. */
@@ -156,21 +203,17 @@ export class Collector {
     return best;
   }
 
-  async #empty(victim: Segment): Promise<void> {
-    const { segments, store, world, nodes, cache, settings, log } = this.#engine;
-    let owners = victim.owners;
-    if (owners === undefined) {
-      const place = segments.ownersPlace(victim);
-      owners = place === undefined ? new Owners() : Owners.restore(await store.read(place));
-    }
-    const batch: { leaf: number; slot: number; offset: number; sum: number }[] = [];
-    let sliceEnd = world.clock.nowMs() + SLICE_MS;
+  async #empty(victim: Segment, duty: number): Promise<void> {
+    const { segments, nodes, cache, settings, log } = this.#engine;
+    const owners = await this.#ownersOf(victim);
+    const share = segments.live(victim) / Math.max(1, owners.length);
+    let moves: Move[] = [];
+    this.#pace.begin();
     for (let index = 0; index < owners.length && !this.#closed && segments.live(victim) > 0; index += 1) {
       // Entries of dead blocks cost time as well, so every entry may end the slice.
-      if (world.clock.nowMs() > sliceEnd) {
+      if (this.#pace.isOver) {
         this.#engine.planEviction();
-        await nextTurn(world.clock);
-        sliceEnd = world.clock.nowMs() + SLICE_MS;
+        await this.#pace.rest(duty);
         if (cache.dirtyBytes > settings.checkpointNodeBytes * 0.75) await this.#engine.awaitCheckpoint();
         if (log.failed !== undefined) throw log.failed;
       }
@@ -181,23 +224,33 @@ export class Collector {
       const leaf = (cache.get(id) ?? cache.fetchNow(id) ?? (await this.#fetch(id))) as Leaf | undefined;
       if (leaf === undefined || !names(leaf, slot, victim.number, offset)) continue;
       const sum = leaf.words[leaf.find(slot) + 2]!;
-      const at = batch.length * PAGE_BYTES;
-      if (!segments.readNow(victim.number, offset, this.#buffer, at, PAGE_BYTES)) {
-        await segments.read(victim.number, offset, this.#buffer, at, PAGE_BYTES);
-      }
-      if (checksum(this.#buffer.subarray(at, at + PAGE_BYTES)) !== sum) {
+      if (this.#window.at(victim, offset) < 0) await this.#window.load(victim, offset, share);
+      const from = this.#window.at(victim, offset);
+      const block = this.#window.bytes.subarray(from, from + PAGE_BYTES);
+      if (checksum(block) !== sum) {
         this.#engine.counters.checksumErrors += 1;
         this.#stuck.add(victim.number);
         continue;
       }
-      batch.push({ leaf: id, slot, offset, sum });
-      if (batch.length === BATCH_BLOCKS) await this.#move(victim, batch);
+      this.#buffer.set(block, moves.length * PAGE_BYTES);
+      moves.push({ leaf: id, slot, offset, sum });
+      if (moves.length === BATCH_BLOCKS) {
+        await this.#send(victim, moves);
+        moves = [];
+      }
     }
-    await this.#move(victim, batch);
+    if (moves.length > 0) await this.#send(victim, moves);
+    await this.#land();
     if (!this.#closed && victim.row >= 0 && segments.live(victim) > 0 && !this.#stuck.has(victim.number)) {
       // Something was evicted or changed between; the next collection takes what is left, or scrub names it.
       this.#left.add(victim.number);
     }
+  }
+
+  async #ownersOf(victim: Segment): Promise<Owners> {
+    if (victim.owners !== undefined) return victim.owners;
+    const place = this.#engine.segments.ownersPlace(victim);
+    return place === undefined ? new Owners() : Owners.restore(await this.#engine.store.read(place));
   }
 
   async #fetch(id: number): Promise<Leaf | undefined> {
@@ -209,22 +262,36 @@ export class Collector {
     }
   }
 
-  /** Writes the gathered blocks and points their leaves at them, in one turn. */
-  async #move(
-    victim: Segment,
-    batch: { leaf: number; slot: number; offset: number; sum: number }[],
-  ): Promise<void> {
-    const { segments, nodes, cache, world, counters } = this.#engine;
-    if (batch.length === 0) return;
-    const bytes = batch.length * PAGE_BYTES;
+  /** Sends the gathered blocks to the kernel on another thread. */
+  async #send(victim: Segment, moves: readonly Move[]): Promise<void> {
+    const { segments } = this.#engine;
+    await this.#land();
+    const bytes = moves.length * PAGE_BYTES;
     if (this.#target === undefined || this.#position + bytes > segments.segmentBytes - SEGMENT_FOOTER_BYTES)
       await this.#nextTarget();
     const target = this.#target!;
-    target.file!.write(this.#position, [this.#buffer.subarray(0, bytes)]);
+    const position = this.#position;
+    this.#position += bytes;
+    const landing = target.file!.writeAside(position, [this.#buffer.subarray(0, bytes)]);
+    // A failure is met where it lands.
+    landing.catch(() => undefined);
+    this.#flight = { landing, victim, target, position, moves };
+    [this.#buffer, this.#spareBuffer] = [this.#spareBuffer, this.#buffer];
+  }
+
+  /** Waits for the blocks on their way, and points their leaves at them in one turn. */
+  async #land(): Promise<void> {
+    const flight = this.#flight;
+    if (flight === undefined) return;
+    this.#flight = undefined;
+    await flight.landing;
+    const { segments, nodes, cache, world, counters } = this.#engine;
+    const { victim, target, position, moves } = flight;
+    // A sync that ran meanwhile may not have seen them.
     this.#unsynced.add(target);
-    counters.collectorBytesWritten += bytes;
+    counters.collectorBytesWritten += moves.length * PAGE_BYTES;
     let moved = 0;
-    batch.forEach(({ leaf: id, slot, offset, sum }, index) => {
+    moves.forEach(({ leaf: id, slot, offset, sum }, index) => {
       if (!nodes.has(id)) return;
       const leaf = (cache.get(id) ?? cache.fetchNow(id)) as Leaf | undefined;
       if (leaf === undefined) return;
@@ -233,7 +300,7 @@ export class Collector {
         !(world.plants?.has("move-without-compare") && leaf.find(slot) >= 0)
       )
         return;
-      const to = this.#position + index * PAGE_BYTES;
+      const to = position + index * PAGE_BYTES;
       cache.touch(leaf);
       const old = leaf.words[leaf.find(slot)]!;
       if (old >>> KIND_SHIFT === 0) segments.dropLive(old);
@@ -242,16 +309,14 @@ export class Collector {
       moved += 1;
     });
     segments.addLive(target, moved);
-    this.#position += bytes;
-    target.end = this.#position;
+    target.end = position + moves.length * PAGE_BYTES;
     segments.setEnd(target, { sealed: false });
-    batch.length = 0;
   }
 
   async #nextTarget(): Promise<void> {
     const { segments, settings } = this.#engine;
-    // In a full pool the collector has one segment of the reserve; the others are for trims, deletions and opens.
-    const keep = Math.max(Math.ceil(settings.reserveSegments / 2), settings.reserveSegments - 1);
+    // In a full pool the collector has two segments of the reserve; the others are for trims, deletions and opens.
+    const keep = Math.max(Math.ceil(settings.reserveSegments / 2), settings.reserveSegments - 2);
     if (segments.spares <= keep) await segments.fillReserve();
     if (segments.spares <= keep)
       throw new RopewalkError(

@@ -9,7 +9,10 @@ import type { Engine } from "../engine.ts";
 import type { Reclaimer } from "../map/reclaimer.ts";
 import type { Collector } from "./collector.ts";
 
-const ROUNDS_MAX = 8;
+/** Where nine tenths of each victim live, it takes ten to gain one, and three rounds for each. */
+const ROUNDS_MAX = 40;
+const SEGMENTS_A_ROUND = 4;
+const SHARE_MAX = 0.9;
 
 export class SpaceMaker {
   readonly #engine: Engine;
@@ -50,12 +53,16 @@ export class SpaceMaker {
       if (this.#mayTry()) return true;
       await this.#reclaimer.drain();
       const before = segments.all.size;
-      const emptied = await this.#collector.collect(1.01, { segmentsMax: 4, shareMax: 0.9 });
-      // What this state does without goes when both slots do.
-      await this.#checkpointer.runFresh();
+      // What is empty already only waits for checkpoints: a segment goes when neither slot needs it.
+      const emptied =
+        this.#collector.pending > 0
+          ? 0
+          : await this.#collector.collect(1.01, { segmentsMax: SEGMENTS_A_ROUND, shareMax: SHARE_MAX });
+      const pending = this.#collector.pending;
       await this.#checkpointer.runFresh();
       if (this.#mayTry()) return true;
-      if (emptied === 0 && segments.all.size >= before && !(await this.#cursors.yieldSpace())) return false;
+      if (pending > 0 || emptied > 0 || segments.all.size < before) continue;
+      if (!(await this.#cursors.yieldSpace())) return false;
     }
     return this.#mayTry();
   }

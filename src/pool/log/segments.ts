@@ -32,6 +32,9 @@ const ROW_WORDS = 16;
 const SEALED = 0x100;
 const FOOTERLESS = 0x200;
 const HANDLES_MAX = 4096;
+/** Spare files beyond the reserve that are kept in any case. */
+const SPARES_ABOVE = 2;
+const SCARCE_SEGMENTS = 3;
 
 export class Segments {
   readonly table = new PagedTable(ROW_WORDS);
@@ -43,6 +46,9 @@ export class Segments {
   readonly #freeRows: number[] = [];
   #spares: string[] = [];
   #nextSpare = 0;
+  /** Segments taken since the last checkpoint, and in the interval before it. */
+  #taken = 0;
+  #takenBefore = 0;
   nextNumber = 1;
   /** Whether the collector has a segment to fill. */
   collectorOpen = false;
@@ -89,6 +95,11 @@ export class Segments {
     // pool collects would free no more than it takes.
     const forCollector = this.collectorOpen ? 0 : 1;
     return Math.max(0, this.filesMax - this.all.size - forCollector - this.#settings.reserveSegments);
+  }
+
+  /** Whether clients will soon wait for room. */
+  get isScarce(): boolean {
+    return this.freeForClients < SCARCE_SEGMENTS;
   }
 
   get(number: number): Segment {
@@ -167,6 +178,7 @@ export class Segments {
       throw error;
     }
     this.#handles += 1;
+    this.#taken += 1;
     return segment;
   }
 
@@ -376,6 +388,18 @@ export class Segments {
     }
   }
 
+  /** A file that is used again has its blocks written and its pages in memory; as many are kept as go in a while. */
+  get #sparesMax(): number {
+    return this.#settings.reserveSegments + SPARES_ABOVE + this.#taken + this.#takenBefore;
+  }
+
+  /** A checkpoint is done: spare files that were not wanted of late go. */
+  async turnInterval(): Promise<void> {
+    this.#takenBefore = this.#taken;
+    this.#taken = 0;
+    while (this.#spares.length > this.#sparesMax) await this.#disk.remove(this.#spares.pop()!);
+  }
+
   /** The segment's bytes are needed no more: its file becomes part of the reserve, or goes. */
   async discard(segment: Segment): Promise<void> {
     assert(segment.row === -1 && segment.readers === 0, "nothing refers to a segment that is discarded");
@@ -386,7 +410,7 @@ export class Segments {
       this.#handles -= 1;
       await file.close();
     }
-    if (this.#spares.length < this.#settings.reserveSegments + 2 && this.files < this.filesMax) {
+    if (this.#spares.length < this.#sparesMax && this.files < this.filesMax) {
       const name = `spare-${(this.#nextSpare++).toString(16).padStart(8, "0")}`;
       await this.#disk.rename(segmentName(segment.number), name);
       this.#spares.push(name);
