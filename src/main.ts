@@ -91,6 +91,7 @@ class Daemon {
   readonly #network: SocketNetwork;
   readonly #opened = Promise.withResolvers<Control>();
   readonly #listeners: Listener[] = [];
+  readonly #loop = new LoopMeter(hostClock);
   #directory: DaemonDirectory | undefined;
   #nbd: NbdServer | undefined;
   #http: HttpServer | undefined;
@@ -103,7 +104,10 @@ class Daemon {
 
   constructor(settings: Settings, log: ProcessLog) {
     this.#settings = settings;
-    this.#network = new SocketNetwork({ pollUs: settings.nbd.pollUs });
+    this.#network = new SocketNetwork({
+      pollUs: settings.nbd.pollUs,
+      onTurn: (lengthMs) => this.#loop.note(lengthMs),
+    });
     this.#log = log;
     this.#opened.promise.catch(() => {});
   }
@@ -131,6 +135,7 @@ class Daemon {
       url: this.#url,
     });
     this.#isAnnounced = true;
+    this.#loop.reset();
     for (const address of [...this.#nbdAddresses, this.#directory.nbdSocket])
       this.#log.info({ frontEnd: "nbd", address }, `NBD listens on ${address}`);
     this.#log.info({ frontEnd: "http", address: this.#url }, `HTTP listens on ${this.#url}`);
@@ -226,7 +231,7 @@ class Daemon {
       settings: this.#settings.pool,
     });
     this.#pool = pool;
-    const loop = new LoopMeter(hostClock);
+    const loop = this.#loop;
     const machine = {
       version: this.#version,
       rssBytes: () => process.memoryUsage.rss(),

@@ -28,6 +28,7 @@ export class PoolProcess {
       execArgv: [
         "--max-semi-space-size=4",
         "--heap-growing-percent=25",
+        "--no-parallel-scavenge",
         ...(place === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${place}`]),
       ],
       env: { ...process.env, UV_THREADPOOL_SIZE: "16" },

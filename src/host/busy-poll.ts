@@ -11,12 +11,18 @@ const CLOSE_WINDOWS = 4;
 
 export class BusyPoll {
   readonly #windowMs: number;
+  readonly #onTurn: ((lengthMs: number) => void) | undefined;
   #lastMs = Number.NEGATIVE_INFINITY;
+  #turnMs = 0;
   #isPolling = false;
 
-  /** `windowUs`: how long to look for more, in microseconds; 0 never does. */
-  constructor(windowUs: number) {
+  /**
+   * `windowUs`: how long to look for more, in microseconds; 0 never does. `onTurn` is told how long each turn of
+   * the loop took while it polls.
+   */
+  constructor(windowUs: number, onTurn?: (lengthMs: number) => void) {
     this.#windowMs = windowUs / 1000;
+    this.#onTurn = onTurn;
   }
 
   get isPolling(): boolean {
@@ -31,12 +37,16 @@ export class BusyPoll {
     this.#lastMs = nowMs;
     if (!isClose || this.#isPolling) return;
     this.#isPolling = true;
+    this.#turnMs = nowMs;
     setImmediate(this.#turn);
   }
 
   /** A pending immediate makes the loop ask the kernel without waiting. */
   readonly #turn = (): void => {
-    if (performance.now() - this.#lastMs < this.#windowMs) setImmediate(this.#turn);
+    const nowMs = performance.now();
+    this.#onTurn?.(nowMs - this.#turnMs);
+    this.#turnMs = nowMs;
+    if (nowMs - this.#lastMs < this.#windowMs) setImmediate(this.#turn);
     else this.#isPolling = false;
   };
 }

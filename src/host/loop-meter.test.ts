@@ -23,6 +23,15 @@ test("a long turn of the loop is measured, remembered for its minute, and since 
   assert.equal(meter.longestTurnMs().sinceStart, lastMinute);
 });
 
+test("exact lengths are noted, and forgotten with the start", () => {
+  const meter = new LoopMeter(new SteppedClock());
+  meter.note(1234);
+  meter.note(5);
+  assert.equal(meter.longestTurnMs().lastMinute, 1234);
+  meter.reset();
+  assert.ok(meter.longestTurnMs().sinceStart < 1234);
+});
+
 test("a turn of a little more than 5 ms is seen", async () => {
   const meter = new LoopMeter(new SteppedClock());
   await sleep(20);

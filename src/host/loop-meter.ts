@@ -2,7 +2,9 @@
  * How long single turns of the event loop take.
  *
  * A native timer of 4 ms notes how late it fires, so a turn is measured up to 4 ms short of its length, without
- * any JavaScript running for it; a shorter interval would wake an idle daemon a thousand times a second. Always holds: "the last minute" is at least the last whole minute.
+ * any JavaScript running for it; a shorter interval would wake an idle daemon a thousand times a second. Under
+ * load, when the loop polls anyway, it is told the exact lengths (`note`). Always holds: "the last minute" is at
+ * least the last whole minute.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { Clock } from "../ports/mod.ts";
@@ -13,6 +15,7 @@ const NANOSECONDS = 1e6;
 
 export class LoopMeter {
   readonly #histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  #notedMs = 0;
   #windowBeforeMs = 0;
   #endedWindowsMs = 0;
 
@@ -22,9 +25,23 @@ export class LoopMeter {
       this.#windowBeforeMs = this.#longestMs();
       this.#endedWindowsMs = Math.max(this.#endedWindowsMs, this.#windowBeforeMs);
       this.#histogram.reset();
+      this.#notedMs = 0;
       clock.after(WINDOW_MS, turnOver);
     };
     clock.after(WINDOW_MS, turnOver);
+  }
+
+  /** A turn of exactly this length was seen. */
+  note(lengthMs: number): void {
+    if (lengthMs > this.#notedMs) this.#notedMs = lengthMs;
+  }
+
+  /** Forgets what was, as at the end of the start, whose turns no client could feel. */
+  reset(): void {
+    this.#histogram.reset();
+    this.#notedMs = 0;
+    this.#windowBeforeMs = 0;
+    this.#endedWindowsMs = 0;
   }
 
   longestTurnMs(): { lastMinute: number; sinceStart: number } {
@@ -37,6 +54,6 @@ export class LoopMeter {
 
   #longestMs(): number {
     // An empty histogram has a maximum of zero, a timer that is on time one of its own interval.
-    return Math.max(0, this.#histogram.max / NANOSECONDS - RESOLUTION_MS);
+    return Math.max(this.#notedMs, this.#histogram.max / NANOSECONDS - RESOLUTION_MS);
   }
 }

@@ -31,8 +31,8 @@ export class SocketNetwork implements Network {
   readonly #poll: BusyPoll;
 
   /** `pollUs`: microseconds; 0 leaves all waiting to the kernel, the default where there is only one processor. */
-  constructor({ pollUs }: { pollUs?: number | undefined } = {}) {
-    this.#poll = new BusyPoll(pollUs ?? (availableParallelism() > 1 ? POLL_US : 0));
+  constructor({ pollUs, onTurn }: { pollUs?: number | undefined; onTurn?: (lengthMs: number) => void } = {}) {
+    this.#poll = new BusyPoll(pollUs ?? (availableParallelism() > 1 ? POLL_US : 0), onTurn);
   }
 
   tlsIdentity(files: TlsFiles): TlsIdentity {

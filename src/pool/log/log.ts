@@ -34,6 +34,8 @@ const DIRECT_BYTES = 32 * 1024;
 const PENDING_BYTES_MAX = 64 * 1024 * 1024;
 /** Room at a segment's end that only the pool's own small records may use. */
 const PRIVILEGED_BYTES = 80 * 1024;
+/** A sync of so much may take the kernel tens of milliseconds. */
+const HEAVY_SYNC_BYTES = 8 * 1024 * 1024;
 
 export const KIND_NAMES: Readonly<Record<number, string>> = {
   [RecordKind.write]: "write",
@@ -79,6 +81,7 @@ export class Log {
   #switching: Promise<void> | undefined;
   #syncGroup: Deferred | undefined;
   #syncing: Deferred | undefined;
+  #syncingBytes = 0;
   readonly #unsynced = new Set<Segment>();
   #unsyncedBytes = 0;
   #timer: Timer | undefined;
@@ -382,7 +385,7 @@ export class Log {
   #endTurn(): void {
     if (this.failed !== undefined) return;
     if (this.#flying === undefined) {
-      if (this.position - this.written >= this.#settings.writeAsideBytes) this.#sendAside();
+      if (this.position - this.written >= this.#asideBytes) this.#sendAside();
       else this.writeOut();
     }
     this.#syncIfDue();
@@ -393,6 +396,15 @@ export class Log {
 
   #syncIfDue(): void {
     if (this.#syncGroup !== undefined || this.#unsyncedBytes >= this.#settings.syncBytes) this.#sync();
+  }
+
+  /**
+   * From how many bytes on another thread writes. While much is synced the kernel may hold up a writer for
+   * milliseconds, so then the loop writes nothing itself.
+   */
+  get #asideBytes(): number {
+    const isHeavy = this.#syncing !== undefined && this.#syncingBytes >= HEAVY_SYNC_BYTES;
+    return isHeavy ? 1 : this.#settings.writeAsideBytes;
   }
 
   /** Hands everything appended so far to the kernel, now; does nothing while a batch flies. Sets `failed` rather than throw. */
@@ -439,7 +451,7 @@ export class Log {
         }
         this.#arrived(end);
         // A sync that is due goes before those who wait append again; they held back for it.
-        if (this.position - this.written >= this.#settings.writeAsideBytes) this.#sendAside();
+        if (this.position - this.written >= this.#asideBytes) this.#sendAside();
         else this.#syncIfDue();
         flying.resolve();
         if (this.position !== this.written || this.#syncGroup !== undefined) this.#plan();
@@ -472,6 +484,7 @@ export class Log {
     }
     const segments = [...this.#unsynced];
     this.#unsynced.clear();
+    this.#syncingBytes = this.#unsyncedBytes;
     this.#unsyncedBytes = 0;
     this.#syncing = group;
     this.#counters.syncs += 1;
