@@ -1,7 +1,8 @@
 /**
  * Metadata segments: where checkpoints put nodes, table pages, owner pages and their directories.
  *
- * Always holds: a piece is written once; `live` bytes of a segment are what the newest durable state refers to.
+ * The loop only gathers; other threads write, because a write may have to wait for memory. Always holds: a piece is
+ * written once, and can be read at once; `live` bytes of a segment are what the newest durable state refers to.
  * A piece that is given up counts until a checkpoint that does without it is durable (`takeFrees`, `applyFrees`).
  */
 import { assert } from "../../base/assert.ts";
@@ -15,17 +16,31 @@ import type { Segment } from "../log/segment.ts";
 import type { Segments } from "../log/segments.ts";
 import type { PoolCounters } from "../pool-api.ts";
 
-/** Gathered before it is written: a write of this much takes some 60 µs of the loop. */
 const ARENA_WORDS = 64 * 1024;
+/** Pieces that other threads write at once; more than that wait. */
+const FLIGHTS_MAX = 4;
+
+/** Pieces gathered for one write, and kept until it is done. */
+interface Arena {
+  readonly words: Uint32Array<ArrayBuffer>;
+  readonly segment: Segment;
+  /** Where in the segment the first piece begins. */
+  readonly start: number;
+  filled: number;
+}
 
 export class MetadataStore {
   readonly #segments: Segments;
   readonly #counters: PoolCounters;
-  readonly #arena = new Uint32Array(ARENA_WORDS);
-  readonly #arenaBytes = bytesOfWords(this.#arena);
-  #filled = 0;
+  #arena: Arena | undefined;
+  readonly #spareWords: Uint32Array<ArrayBuffer>[] = [];
+  readonly #flights = new Set<Arena>();
+  readonly #landings = new Set<Promise<void>>();
+  /** The first write that failed; told by the next `sync`. */
+  #failure: { readonly error: unknown } | undefined;
   segment: Segment | undefined;
-  #written = 0;
+  /** End of what was put into the segment. */
+  #position = 0;
   /** Segments written since the last sync. */
   readonly #unsynced = new Set<Segment>();
   /** Pieces given up since the last cut: pairs of segment number and length. */
@@ -43,71 +58,97 @@ export class MetadataStore {
       bytes <= this.#segments.segmentBytes - SEGMENT_HEADER_BYTES - SEGMENT_FOOTER_BYTES,
       "a piece fits a segment",
     );
+    while (this.#flights.size >= FLIGHTS_MAX) await Promise.race(this.#landings);
     if (this.fits(words)) return;
     const segment = await this.#segments.take(SegmentKind.metadata, "checkpoint");
-    this.writeOut();
+    this.#send();
     if (this.segment !== undefined) {
-      this.segment.end = this.#written;
+      this.segment.end = this.#position;
       this.segment.sealed = true;
     }
     this.#segments.begin(segment);
     this.segment = segment;
-    this.#written = SEGMENT_HEADER_BYTES;
+    this.#position = SEGMENT_HEADER_BYTES;
     this.#unsynced.add(segment);
   }
 
+  /** Whether a piece can be put now, without `makeRoom`. */
   fits(words: number): boolean {
-    if (this.segment === undefined) return false;
-    return this.#written + this.#filled + words * 4 + 8 <= this.#segments.segmentBytes - SEGMENT_FOOTER_BYTES;
+    if (this.segment === undefined || this.#flights.size >= FLIGHTS_MAX) return false;
+    return this.#position + words * 4 + 8 <= this.#segments.segmentBytes - SEGMENT_FOOTER_BYTES;
   }
 
-  /** Appends a piece; `makeRoom` came before. */
+  /** Appends a piece; `makeRoom` or `fits` came before. */
   put(words: Uint32Array, count: number): Place {
-    const bytes = roundUp(count * 4, 8);
-    if (this.#filled + bytes > ARENA_WORDS * 4) this.writeOut();
     const { segment } = this;
-    assert(segment !== undefined && this.fits(count), "there is room for the piece");
-    const offset = this.#written + this.#filled;
-    const source = count === words.length ? words : words.subarray(0, count);
-    let sum: number;
-    if (bytes > ARENA_WORDS * 4) {
-      const copy = new Uint32Array(bytes / 4);
-      copy.set(source);
-      segment.file!.write(this.#written, [bytesOfWords(copy)]);
-      this.#written += bytes;
-      this.#counters.metadataBytesWritten += bytes;
-      this.#unsynced.add(segment);
-      sum = checksum(bytesOfWords(source));
-    } else {
-      this.#arena.set(source, this.#filled / 4);
-      if (bytes > count * 4) this.#arena[this.#filled / 4 + count] = 0;
-      sum = checksum(this.#arenaBytes.subarray(this.#filled, this.#filled + count * 4));
-      this.#filled += bytes;
-    }
-    segment.end = offset + bytes;
+    const bytes = roundUp(count * 4, 8);
+    assert(
+      segment !== undefined && this.#position + bytes <= this.#segments.segmentBytes - SEGMENT_FOOTER_BYTES,
+      "there is room for the piece",
+    );
+    if (this.#arena !== undefined && this.#arena.filled + bytes > this.#arena.words.length * 4) this.#send();
+    this.#arena ??= this.#newArena(segment, bytes / 4);
+    const arena = this.#arena;
+    const at = arena.filled / 4;
+    arena.words.set(count === words.length ? words : words.subarray(0, count), at);
+    if (bytes > count * 4) arena.words[at + count] = 0;
+    arena.filled += bytes;
+    const offset = this.#position;
+    this.#position += bytes;
+    segment.end = this.#position;
     segment.metadataLive += bytes;
+    const sum = checksum(bytesOfWords(arena.words.subarray(at, at + count)));
     return { segment: segment.number, offset, length: count * 4, checksum: sum };
   }
 
-  writeOut(): void {
-    if (this.#filled === 0) return;
-    const { segment } = this;
-    segment!.file!.write(this.#written, [this.#arenaBytes.subarray(0, this.#filled)]);
-    this.#unsynced.add(segment!);
-    this.#counters.metadataBytesWritten += this.#filled;
-    this.#written += this.#filled;
-    this.#filled = 0;
+  #newArena(segment: Segment, words: number): Arena {
+    const memory =
+      words > ARENA_WORDS ? new Uint32Array(words) : (this.#spareWords.pop() ?? new Uint32Array(ARENA_WORDS));
+    return { words: memory, segment, start: this.#position, filled: 0 };
   }
 
+  /** Sends what was gathered to the kernel on another thread. */
+  #send(): void {
+    const arena = this.#arena;
+    if (arena === undefined) return;
+    this.#arena = undefined;
+    this.#flights.add(arena);
+    this.#unsynced.add(arena.segment);
+    this.#counters.metadataBytesWritten += arena.filled;
+    const landing = this.#write(arena).then(() => {
+      this.#flights.delete(arena);
+      this.#landings.delete(landing);
+      if (arena.words.length === ARENA_WORDS) this.#spareWords.push(arena.words);
+    });
+    this.#landings.add(landing);
+  }
+
+  async #write({ segment, start, words, filled }: Arena): Promise<void> {
+    // Its handle stays open.
+    segment.readers += 1;
+    try {
+      await segment.file!.writeAside(start, [bytesOfWords(words).subarray(0, filled)]);
+    } catch (error) {
+      this.#failure ??= { error };
+    } finally {
+      segment.readers -= 1;
+    }
+  }
+
+  /** Everything put so far is durable when it resolves. Throws what any write or sync since the last threw. */
   async sync(): Promise<void> {
-    this.writeOut();
+    this.#send();
+    await Promise.all(this.#landings);
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure !== undefined) throw failure.error;
     const segments = [...this.#unsynced];
     this.#unsynced.clear();
     await Promise.all(segments.map((segment) => this.#segments.sync(segment)));
     // What is durable is not written again: the next piece starts in a sector of its own.
-    if (this.segment !== undefined)
-      this.#written = Math.min(
-        roundUp(this.#written, 4096),
+    if (this.segment !== undefined && this.#arena === undefined)
+      this.#position = Math.min(
+        roundUp(this.#position, 4096),
         this.#segments.segmentBytes - SEGMENT_FOOTER_BYTES,
       );
   }
@@ -139,7 +180,8 @@ export class MetadataStore {
 
   /** The piece's words if that needs no waiting, else undefined. CHECKSUM_MISMATCH */
   readNow(place: Place): Uint32Array<ArrayBuffer> | undefined {
-    this.#settle(place);
+    const held = this.#held(place);
+    if (held !== undefined) return held;
     const words = new Uint32Array(place.length / 4);
     const bytes = bytesOfWords(words);
     if (!this.#segments.readNow(place.segment, place.offset, bytes, 0, place.length)) return undefined;
@@ -148,7 +190,8 @@ export class MetadataStore {
   }
 
   async read(place: Place): Promise<Uint32Array<ArrayBuffer>> {
-    this.#settle(place);
+    const held = this.#held(place);
+    if (held !== undefined) return held;
     const words = new Uint32Array(place.length / 4);
     const bytes = bytesOfWords(words);
     await this.#segments.read(place.segment, place.offset, bytes, 0, place.length);
@@ -156,10 +199,25 @@ export class MetadataStore {
     return words;
   }
 
-  #settle(place: Place): void {
-    if (place.segment === this.segment?.number && place.offset + place.length > this.#written)
-      this.writeOut();
+  /** A copy of a piece that is not with the kernel yet. */
+  #held(place: Place): Uint32Array<ArrayBuffer> | undefined {
+    if (this.#arena !== undefined && holds(this.#arena, place)) return copyOf(this.#arena, place);
+    for (const arena of this.#flights) if (holds(arena, place)) return copyOf(arena, place);
+    return undefined;
   }
+}
+
+function holds(arena: Arena, place: Place): boolean {
+  return (
+    arena.segment.number === place.segment &&
+    place.offset >= arena.start &&
+    place.offset < arena.start + arena.filled
+  );
+}
+
+function copyOf(arena: Arena, place: Place): Uint32Array<ArrayBuffer> {
+  const at = (place.offset - arena.start) / 4;
+  return arena.words.slice(at, at + place.length / 4);
 }
 
 function verify(bytes: Uint8Array, place: Place): void {

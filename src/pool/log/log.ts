@@ -36,6 +36,9 @@ const PENDING_BYTES_MAX = 64 * 1024 * 1024;
 const PRIVILEGED_BYTES = 80 * 1024;
 /** A sync of so much may take the kernel tens of milliseconds. */
 const HEAVY_SYNC_BYTES = 8 * 1024 * 1024;
+/** A write that held up the loop for so long leaves writing to others for a while. */
+const SLOW_WRITE_MS = 0.3;
+const SLOW_MS = 200;
 
 export const KIND_NAMES: Readonly<Record<number, string>> = {
   [RecordKind.write]: "write",
@@ -82,6 +85,8 @@ export class Log {
   #syncGroup: Deferred | undefined;
   #syncing: Deferred | undefined;
   #syncingBytes = 0;
+  /** Until then another thread writes everything. */
+  #slowUntilMs = 0;
   readonly #unsynced = new Set<Segment>();
   #unsyncedBytes = 0;
   #timer: Timer | undefined;
@@ -399,24 +404,29 @@ export class Log {
   }
 
   /**
-   * From how many bytes on another thread writes. While much is synced the kernel may hold up a writer for
-   * milliseconds, so then the loop writes nothing itself.
+   * From how many bytes on another thread writes. While much is synced, or memory for the page cache is short, the
+   * kernel may hold up a writer for milliseconds, so then the loop writes nothing itself.
    */
   get #asideBytes(): number {
     const isHeavy = this.#syncing !== undefined && this.#syncingBytes >= HEAVY_SYNC_BYTES;
-    return isHeavy ? 1 : this.#settings.writeAsideBytes;
+    if (isHeavy || this.#world.clock.nowMs() < this.#slowUntilMs) return 1;
+    return this.#settings.writeAsideBytes;
   }
 
   /** Hands everything appended so far to the kernel, now; does nothing while a batch flies. Sets `failed` rather than throw. */
   writeOut(): void {
     if (this.position === this.written || this.failed !== undefined || this.#flying !== undefined) return;
     this.#closePart();
+    const { clock } = this.#world;
+    const beganMs = clock.nowMs();
     try {
       this.segment.file!.write(this.written, this.#parts);
     } catch (error) {
       this.fail(error);
       return;
     }
+    const endedMs = clock.nowMs();
+    if (endedMs - beganMs > SLOW_WRITE_MS) this.#slowUntilMs = endedMs + SLOW_MS;
     const batch = this.#batch;
     this.#batch = undefined;
     this.#parts = [];

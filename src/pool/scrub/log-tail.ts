@@ -44,7 +44,9 @@ export async function damagedTail(
         unreadable,
       );
       if (record === undefined) {
-        if (segment.row >= 0)
+        // Behind a newer cut records are needed no more, and the segments that had them may be gone.
+        const isNeeded = segments.age === cut.checkpoint + 1;
+        if (segment.row >= 0 && isNeeded)
           damaged.push(
             `the header of record ${sequence + 1}, in the log's tail, behind offset ${position} of segment ${segment.number}, is damaged`,
           );
