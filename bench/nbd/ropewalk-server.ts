@@ -1,5 +1,5 @@
 // Ourselves as a server: the real daemon on a pool of its own, checksums on as always, one volume at first.
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Daemon } from "../../test/support/daemon.ts";
 import type { SuiteContext } from "../suite.ts";
@@ -67,6 +67,8 @@ export class RopewalkServer implements Server {
     if (this.#daemon === undefined) return;
     const { code } = await this.#daemon.stop();
     await this.#daemon[Symbol.asyncDispose]();
+    // Its space and its pages in the cache are for what is measured next.
+    rmSync(join(this.#context.folder, this.name), { recursive: true, force: true });
     if (code !== 0) throw new Error(`${this.name} ended with ${code}:\n${this.#daemon.output}`);
   }
 }

@@ -36,9 +36,9 @@ export function sizes({ quick }: SuiteContext): Sizes {
     : {
         volumeBytes: 2 * GIB,
         snapshotVolumeBytes: 16 * GIB,
-        steadyVolumeBytes: 4 * GIB,
+        steadyVolumeBytes: 8 * GIB,
         pressures: [2, 1.3],
-        ageing: 2,
+        ageing: 1,
         runtimeMs: 4000,
         rampMs: 500,
         snapshots: 100,

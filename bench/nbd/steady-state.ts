@@ -1,5 +1,6 @@
 // Overwriting a full volume for ever, in pools of which the size forces the collector to keep up: used space at
-// most 2 and 1.3 times the live data. Beside it a pool so large that nothing need be collected.
+// most 2 and 1.3 times the live data. Beside it an empty pool: a volume just filled, in one so large that nothing
+// need be collected, made anew for each round.
 // Steady state: the pool has taken several times the volume in random overwrites before anything is measured.
 import { limitRow, plainRow, type Row, rateRow } from "../row.ts";
 import type { Group, SuiteContext } from "../suite.ts";
@@ -76,6 +77,11 @@ async function measure(context: SuiteContext): Promise<Row[]> {
       }
       for (let round = 0; round < rounds; round++) {
         for (const one of rotated(all, round)) {
+          if (one === empty && round > 0) {
+            await empty.server.stop();
+            await empty.server.start();
+            await fill(empty.server.uri(), sizeBytes, folder);
+          }
           await settle(folder);
           const uniform = await observed(one, { ...base, runtimeMs }, folder);
           one.uniform.push(uniform.operations);
