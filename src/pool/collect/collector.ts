@@ -5,7 +5,7 @@
  * the old place; the tail that replay may need and what cursors pin is left alone. A block that does not match
  * its checksum stays where it is.
  */
-import { checksum } from "../../base/checksum.ts";
+import { checksumAt } from "../../base/checksum.ts";
 import { RopewalkError } from "../../base/errors.ts";
 import type { Checkpointer } from "../checkpoint/checkpointer.ts";
 import type { Engine } from "../engine.ts";
@@ -226,13 +226,12 @@ export class Collector {
       const sum = leaf.words[leaf.find(slot) + 2]!;
       if (this.#window.at(victim, offset) < 0) await this.#window.load(victim, offset, share);
       const from = this.#window.at(victim, offset);
-      const block = this.#window.bytes.subarray(from, from + PAGE_BYTES);
-      if (checksum(block) !== sum) {
+      if (checksumAt(this.#window.bytes, from, PAGE_BYTES) !== sum) {
         this.#engine.counters.checksumErrors += 1;
         this.#stuck.add(victim.number);
         continue;
       }
-      this.#buffer.set(block, moves.length * PAGE_BYTES);
+      this.#buffer.set(this.#window.bytes.subarray(from, from + PAGE_BYTES), moves.length * PAGE_BYTES);
       moves.push({ leaf: id, slot, offset, sum });
       if (moves.length === BATCH_BLOCKS) {
         await this.#send(victim, moves);

@@ -7,7 +7,7 @@
  * nothing is appended any more (POOL_READ_ONLY) and nothing retries.
  */
 import { assert } from "../../base/assert.ts";
-import { checksum } from "../../base/checksum.ts";
+import { checksum, checksumAt } from "../../base/checksum.ts";
 import { Deferred } from "../../base/deferred.ts";
 import { RopewalkError } from "../../base/errors.ts";
 import type { Timer } from "../../ports/mod.ts";
@@ -282,9 +282,7 @@ export class Log {
     this.checksumsAt = sum;
     for (const part of data) {
       for (let offset = 0; offset < part.length; offset += PAGE_BYTES) {
-        this.#arena[sum] = checksum(
-          part.length === PAGE_BYTES ? part : part.subarray(offset, offset + PAGE_BYTES),
-        );
+        this.#arena[sum] = part.length === PAGE_BYTES ? checksum(part) : checksumAt(part, offset, PAGE_BYTES);
         sum += 1;
       }
     }

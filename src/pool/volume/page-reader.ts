@@ -4,7 +4,7 @@
  * Always holds: bytes are returned only when they match; a block being read is not discarded meanwhile (a read
  * that waits counts on its segment). Errors: CHECKSUM_MISMATCH, IO_ERROR.
  */
-import { checksum } from "../../base/checksum.ts";
+import { checksumAt } from "../../base/checksum.ts";
 import { RopewalkError } from "../../base/errors.ts";
 import type { Engine } from "../engine.ts";
 import { LEAF_PAGES, PAGE_BYTES } from "../format/layout.ts";
@@ -142,7 +142,7 @@ export class PageReader {
   ): void {
     for (let page = 0; page < pages; page += 1) {
       const from = at + page * PAGE_BYTES;
-      if (checksum(bytes.subarray(from, from + PAGE_BYTES)) !== sums[page]) {
+      if (checksumAt(bytes, from, PAGE_BYTES) !== sums[page]) {
         this.#engine.counters.checksumErrors += 1;
         throw new RopewalkError(
           "CHECKSUM_MISMATCH",
