@@ -34,11 +34,13 @@ const DIRECT_BYTES = 32 * 1024;
 const PENDING_BYTES_MAX = 64 * 1024 * 1024;
 /** Room at a segment's end that only the pool's own small records may use. */
 const PRIVILEGED_BYTES = 80 * 1024;
+/** Clients may be ahead of the disk by so many times what a sync begins at: 1 GiB, what the kernel lets others do too. */
+const UNSYNCED_MAX = 16;
 /** A sync of so much may take the kernel tens of milliseconds. */
 const HEAVY_SYNC_BYTES = 8 * 1024 * 1024;
 /** A write that held up the loop for so long leaves writing to others for a while. */
-const SLOW_WRITE_MS = 0.3;
-const SLOW_MS = 200;
+const SLOW_WRITE_MS = 1;
+const SLOW_MS = 50;
 
 export const KIND_NAMES: Readonly<Record<number, string>> = {
   [RecordKind.write]: "write",
@@ -87,7 +89,8 @@ export class Log {
   #syncingBytes = 0;
   /** Until then another thread writes everything. */
   #slowUntilMs = 0;
-  readonly #unsynced = new Set<Segment>();
+  /** Segments that a sync has to cover, with the bytes that are with the kernel and not durable. */
+  readonly #unsynced = new Map<Segment, number>();
   #unsyncedBytes = 0;
   #timer: Timer | undefined;
   #closed = false;
@@ -151,13 +154,13 @@ export class Log {
     const headerBytes = recordHeaderBytes(dataBytes / PAGE_BYTES, payloadBytes);
     if (this.room < headerBytes + dataBytes + (privileged ? 0 : PRIVILEGED_BYTES)) return false;
     if (!this.#takesNow(headerBytes, dataBytes)) return false;
-    return privileged || this.#unsyncedBytes <= 4 * this.#settings.syncBytes;
+    return privileged || this.#unsyncedBytes <= UNSYNCED_MAX * this.#settings.syncBytes;
   }
 
   /** Whether a record can be gathered: while a batch flies, only so much, and nothing once a sync waits for it. */
   #takesNow(headerBytes: number, dataBytes: number): boolean {
     if (this.#flying === undefined) return true;
-    if (this.#syncGroup !== undefined || this.#unsyncedBytes >= this.#settings.syncBytes) return false;
+    if (this.#syncGroup !== undefined && this.#syncing === undefined) return false;
     return this.#arenaFits(headerBytes, dataBytes) && this.position - this.written < PENDING_BYTES_MAX;
   }
 
@@ -181,7 +184,7 @@ export class Log {
     );
     if (this.room >= bytes + (privileged ? 0 : PRIVILEGED_BYTES)) {
       if (this.#flying !== undefined) return this.#flying.promise;
-      if (this.#unsyncedBytes > 4 * this.#settings.syncBytes) await this.flush();
+      if (this.#unsyncedBytes > UNSYNCED_MAX * this.#settings.syncBytes) await this.flush();
       return;
     }
     const joined = this.#switching;
@@ -221,8 +224,8 @@ export class Log {
       this.fail(error);
       throw this.failed;
     }
-    this.#unsynced.add(segment);
-    this.#unsynced.add(next);
+    this.#unsynced.set(segment, this.#unsynced.get(segment) ?? 0);
+    this.#unsynced.set(next, 0);
     next.owners = new Owners();
     this.#segments.setEnd(segment, { sealed: true });
     this.segment = next;
@@ -398,7 +401,8 @@ export class Log {
   }
 
   #syncIfDue(): void {
-    if (this.#syncGroup !== undefined || this.#unsyncedBytes >= this.#settings.syncBytes) this.#sync();
+    if (this.#syncGroup !== undefined) this.#sync();
+    else if (this.#unsyncedBytes >= this.#settings.syncBytes) this.#syncBehind();
   }
 
   /**
@@ -475,7 +479,7 @@ export class Log {
   #arrived(end: number): void {
     const bytes = end - this.written;
     this.written = end;
-    this.#unsynced.add(this.segment);
+    this.#unsynced.set(this.segment, (this.#unsynced.get(this.segment) ?? 0) + bytes);
     this.#unsyncedBytes += bytes;
     this.#counters.logBytesWritten += bytes;
   }
@@ -486,14 +490,31 @@ export class Log {
     if (this.failed !== undefined) return;
     const group = this.#syncGroup ?? new Deferred();
     this.#syncGroup = undefined;
-    const target = this.sequence;
     if (!this.#world.plants?.has("no-round")) {
       this.position = this.written = roundUp(this.position, PAGE_BYTES);
     }
-    const segments = [...this.#unsynced];
-    this.#unsynced.clear();
-    this.#syncingBytes = this.#unsyncedBytes;
-    this.#unsyncedBytes = 0;
+    this.#beginSync([...this.#unsynced.keys()], this.sequence, group);
+  }
+
+  /**
+   * Syncs what nobody waits for, behind the segment that is appended to: a sync of that one would hold up its
+   * writers. Where segments are large it cannot wait for their ends.
+   */
+  #syncBehind(): void {
+    if (this.#syncing !== undefined || this.failed !== undefined) return;
+    const segments = [...this.#unsynced.keys()].filter((segment) => segment !== this.segment);
+    if (segments.length > 0)
+      this.#beginSync(segments, this.segment.header!.firstSequence - 1, new Deferred());
+    else if (this.#segments.segmentBytes > 2 * this.#settings.syncBytes) this.#sync();
+  }
+
+  #beginSync(segments: readonly Segment[], target: number, group: Deferred): void {
+    this.#syncingBytes = 0;
+    for (const segment of segments) {
+      this.#syncingBytes += this.#unsynced.get(segment)!;
+      this.#unsynced.delete(segment);
+    }
+    this.#unsyncedBytes -= this.#syncingBytes;
     this.#syncing = group;
     this.#counters.syncs += 1;
     const skip = this.#world.plants?.has("skip-sync") && this.#counters.syncs % 3 === 0;
@@ -507,7 +528,7 @@ export class Log {
           group.reject(this.failed);
           return;
         }
-        this.durable = target;
+        this.durable = Math.max(this.durable, target);
         group.resolve();
         this.onDurable?.();
         if (this.#syncGroup !== undefined) this.#plan();

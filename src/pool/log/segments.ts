@@ -35,6 +35,8 @@ const HANDLES_MAX = 4096;
 /** Spare files beyond the reserve that are kept in any case. */
 const SPARES_ABOVE = 2;
 const SCARCE_SEGMENTS = 3;
+/** Files made ahead of need, at most. */
+const AHEAD_MAX = 16;
 
 export class Segments {
   readonly table = new PagedTable(ROW_WORDS);
@@ -125,7 +127,7 @@ export class Segments {
 
   async #fill(): Promise<void> {
     let made = false;
-    while (this.#spares.length < this.#settings.reserveSegments && this.files < this.filesMax) {
+    while (this.#spares.length < this.#sparesWanted && this.files < this.filesMax) {
       try {
         await this.#makeSpare();
         made = true;
@@ -386,6 +388,11 @@ export class Segments {
       this.#handles -= 1;
       await file.close();
     }
+  }
+
+  /** The reserve, and as many as were taken in the last interval, so that nobody waits for a file to be made. */
+  get #sparesWanted(): number {
+    return this.#settings.reserveSegments + Math.min(this.#takenBefore, AHEAD_MAX);
   }
 
   /** A file that is used again has its blocks written and its pages in memory; as many are kept as go in a while. */
