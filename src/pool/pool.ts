@@ -102,7 +102,7 @@ export class Pool {
       engine.catalogue.sizeBytes = complete.sizeBytes;
       await engine.segments.fillReserve();
       await engine.log.start(0, 1);
-      await new Checkpointer(engine).run();
+      await new Checkpointer(engine).runFresh();
       await engine.log.close();
       await engine.segments.closeAll();
     } finally {

@@ -56,6 +56,7 @@ export class Checkpointer {
   cutSegment = 0;
   #slot = 0;
   #running: Promise<void> | undefined;
+  #discarding: Promise<void> = Promise.resolve();
   #wanted = false;
   #closed = false;
   /** Segments that the live state does without, waiting for both slots to do so too. */
@@ -102,15 +103,17 @@ export class Checkpointer {
     return this.#running;
   }
 
-  /** Resolves when a checkpoint is durable whose cut comes after the call. */
+  /** Resolves when a checkpoint is durable whose cut comes after the call, and what it freed is given back. */
   async runFresh(): Promise<void> {
     if (this.#running !== undefined) await this.#running.catch(() => undefined);
     await this.run();
+    await this.#discarding;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running?.catch(() => undefined);
+    await this.#discarding;
   }
 
   async #run(): Promise<void> {
@@ -356,7 +359,7 @@ export class Checkpointer {
     }
   }
 
-  /** Gives back what neither slot needs any more. */
+  /** Begins to give back what neither slot needs any more. */
   async #release(cut: Cut, superblock: Uint8Array): Promise<void> {
     const { segments, world } = this.#engine;
     this.#collectFreed(cut);
@@ -366,7 +369,10 @@ export class Checkpointer {
       await this.#writeSlot(1 - this.#slot, superblock);
       neither = cut.checkpoint;
     }
-    await this.#discard(neither);
+    // Removing files takes its time, and nobody who appends needs to wait for it.
+    this.#discarding = this.#discarding
+      .then(() => this.#discard(neither))
+      .catch((error) => void this.#engine.log.fail(error));
   }
 
   /** Segments that this checkpoint is the first to do without join those that wait for both slots. */
