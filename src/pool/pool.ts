@@ -646,7 +646,7 @@ export class Pool {
     >,
   ): Promise<void> {
     const engine = this.#engine;
-    const complete = completeSettings({ ...engine.settings, ...settings });
+    completeSettings({ ...engine.settings, ...settings });
     const { sizeBytes } = settings;
     if (sizeBytes !== undefined) {
       const inUse =
@@ -658,7 +658,8 @@ export class Pool {
         );
       await this.#catalogueWriter.commit(() => ({ operation: { op: "pool-size", sizeBytes }, volume: 0 }));
     }
-    Object.assign(engine.settings, complete);
+    // What another call has set meanwhile stays.
+    Object.assign(engine.settings, completeSettings({ ...engine.settings, ...settings }));
     await engine.segments.trimSpares();
     await engine.segments.fillReserve();
     this.#scrub.start();
