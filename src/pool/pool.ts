@@ -477,6 +477,7 @@ export class Pool {
     const reading: MapObject[] = [];
     try {
       const frozen: MapRoot[] = [];
+      const objects: MapObject[] = [];
       for (const map of [options.from, options.to]) {
         let object = this.#object(map);
         if (object.kind === "volume") {
@@ -488,6 +489,7 @@ export class Pool {
           reading.push(object);
         }
         frozen.push(object.map);
+        objects.push(object);
       }
       const offset = options.offset ?? 0;
       const end = options.length === undefined ? Number.POSITIVE_INFINITY : offset + options.length;
@@ -498,6 +500,10 @@ export class Pool {
         to,
         Math.floor(offset / PAGE_BYTES),
         Math.ceil(end / PAGE_BYTES),
+        () => {
+          if (objects.some(({ gone }) => gone))
+            throw new RopewalkError("PIN_NOT_FOUND", "a frozen map was given up while it was compared");
+        },
       );
     } finally {
       for (const object of reading) object.clients -= 1;

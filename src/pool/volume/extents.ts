@@ -160,11 +160,14 @@ export async function* differences(
   to: MapRoot,
   firstPage: number,
   endPage: number,
+  guard: () => void,
 ): AsyncGenerator<Difference> {
   let pending: { offset: number; end: number; kind: ExtentKind } | undefined;
   const sizeBytes = Math.max(from.sizeBytes, to.sizeBytes);
   const limit = Math.min(endPage, Math.ceil(sizeBytes / PAGE_BYTES));
   for (let page = firstPage; page < limit; ) {
+    // While it waited, or its reader did, a map may have been given up, and would read as holes.
+    guard();
     const step = differenceAt(engine, from, to, page);
     if (step === undefined) {
       await engine.fetchMissing();
