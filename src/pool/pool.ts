@@ -5,7 +5,7 @@
  * change is refused with POOL_READ_ONLY after a failed write or sync, and with SHUTTING_DOWN after `close`.
  */
 import { RopewalkError } from "../base/errors.ts";
-import { checkName, checkVolumeSize, quoted } from "../base/object-name.ts";
+import { checkName } from "../base/object-name.ts";
 import { type BlockDevice, checkDevice } from "../device/mod.ts";
 import { Checkpointer } from "./checkpoint/checkpointer.ts";
 import { readSlots, recover } from "./checkpoint/recovery.ts";
@@ -33,8 +33,8 @@ import type {
 import { BackgroundScrub, scrub } from "./scrub/scrub.ts";
 import { verify } from "./scrub/verify.ts";
 import { completeSettings } from "./settings.ts";
-import type { MapObject, SnapshotObject, VolumeObject } from "./volume/catalogue.ts";
-import { followed } from "./volume/catalogue-operation.ts";
+import { VolumeAdministration } from "./volume/administration.ts";
+import type { MapObject } from "./volume/catalogue.ts";
 import { CatalogueWriter } from "./volume/catalogue-writer.ts";
 import { allocationDepth, differences } from "./volume/extents.ts";
 import { Grafter } from "./volume/grafter.ts";
@@ -42,9 +42,6 @@ import { PageReader } from "./volume/page-reader.ts";
 import { PoolDevice } from "./volume/pool-device.ts";
 import { VolumeWriter } from "./volume/volume-writer.ts";
 import type { PoolWorld } from "./world.ts";
-
-/** Objects of a pool at most: the catalogue is rewritten whole with each checkpoint. */
-const OBJECTS_MAX = 20_000;
 
 export class Pool {
   readonly #engine: Engine;
@@ -56,6 +53,7 @@ export class Pool {
   readonly #catalogueWriter: CatalogueWriter;
   readonly #reader: PageReader;
   readonly #writer: VolumeWriter;
+  readonly #administration: VolumeAdministration;
   readonly #grafter: Grafter;
   readonly #scrub: BackgroundScrub;
   #closing: Promise<void> | undefined;
@@ -73,6 +71,7 @@ export class Pool {
     engine.makeSpace = () => space.make();
     this.#reader = new PageReader(engine);
     this.#writer = new VolumeWriter(engine);
+    this.#administration = new VolumeAdministration(engine, this.#catalogueWriter, this.#writer);
     this.#grafter = new Grafter(engine, this.#catalogueWriter);
     this.#scrub = new BackgroundScrub(engine);
     engine.log.onDurable = () => {
@@ -204,235 +203,67 @@ export class Pool {
   // ---- volumes ----
 
   volumes(): VolumeInfo[] {
-    return [...this.#engine.catalogue.volumes.values()]
-      .map((volume) => this.#volumeInfo(volume))
-      .sort((a, b) => (a.name < b.name ? -1 : 1));
+    return this.#administration.volumes();
   }
 
   /** VOLUME_NOT_FOUND */
   volume(name: string): VolumeInfo {
-    return this.#volumeInfo(this.#engine.catalogue.volume(name));
-  }
-
-  #volumeInfo(volume: VolumeObject): VolumeInfo {
-    const { catalogue } = this.#engine;
-    return {
-      id: volume.id,
-      name: volume.name,
-      uuid: volume.uuid,
-      sizeBytes: volume.map.sizeBytes,
-      usedBytes: volume.map.dataPages * PAGE_BYTES,
-      snapshots: catalogue.snapshots.get(volume.id)!.size,
-      createdAtMs: volume.createdAtMs,
-      origin: volume.origin === 0 ? undefined : this.#nameOf(volume.origin),
-      clients: volume.clients,
-    };
-  }
-
-  #nameOf(id: number): string | undefined {
-    const { catalogue } = this.#engine;
-    const object = catalogue.objects.get(id);
-    if (object?.kind === "volume") return object.name;
-    if (object?.kind !== "snapshot") return undefined;
-    const volume = catalogue.objects.get(object.volume);
-    return volume?.kind === "volume" ? `${volume.name}@${object.name}` : undefined;
+    return this.#administration.volume(name);
   }
 
   /** All of a volume's snapshots in the order they were made, or everybody's when no name is given. VOLUME_NOT_FOUND */
   snapshots(volume?: string): SnapshotInfo[] {
-    const { catalogue } = this.#engine;
-    const owners = volume === undefined ? [...catalogue.volumes.values()] : [catalogue.volume(volume)];
-    return owners
-      .flatMap((owner) =>
-        [...catalogue.snapshots.get(owner.id)!.values()].map((snapshot) =>
-          this.#snapshotInfo(owner, snapshot),
-        ),
-      )
-      .sort((a, b) => a.sequence - b.sequence);
+    return this.#administration.snapshots(volume);
   }
 
   /** VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND */
   snapshot(volume: string, name: string): SnapshotInfo {
-    const { catalogue } = this.#engine;
-    return this.#snapshotInfo(catalogue.volume(volume), catalogue.snapshot(volume, name));
-  }
-
-  #snapshotInfo(volume: VolumeObject, snapshot: SnapshotObject): SnapshotInfo {
-    return {
-      id: snapshot.id,
-      volume: volume.name,
-      name: snapshot.name,
-      uuid: snapshot.uuid,
-      sizeBytes: snapshot.map.sizeBytes,
-      usedBytes: snapshot.map.dataPages * PAGE_BYTES,
-      createdAtMs: snapshot.createdAtMs,
-      sequence: snapshot.sequence,
-      clones: this.#engine.catalogue.clonesOf(snapshot.id),
-      clients: snapshot.clients,
-    };
+    return this.#administration.snapshot(volume, name);
   }
 
   /** INVALID_NAME, INVALID_SIZE, ALREADY_EXISTS, TOO_MANY */
-  async createVolume(options: { name: string; sizeBytes: number }): Promise<VolumeInfo> {
-    const { name, sizeBytes } = options;
-    checkName("volume", name);
-    checkVolumeSize(sizeBytes);
-    const uuid = this.#uuid();
-    await this.#catalogueWriter.commit(() => {
-      this.#mustBeNew(name);
-      return {
-        operation: { op: "volume-create", id: this.#catalogueWriter.nextId(), name, uuid, sizeBytes },
-        volume: this.#catalogueWriter.nextId(),
-      };
-    });
-    return this.volume(name);
+  createVolume(options: { name: string; sizeBytes: number }): Promise<VolumeInfo> {
+    return this.#administration.createVolume(options);
   }
 
   /** VOLUME_NOT_FOUND, IN_USE, HAS_SNAPSHOTS, HAS_CLONES */
-  async deleteVolume(name: string): Promise<void> {
-    await this.#catalogueWriter.commit(() => {
-      const { catalogue } = this.#engine;
-      const volume = catalogue.volume(name);
-      if (volume.clients > 0)
-        throw new RopewalkError(
-          "IN_USE",
-          `${volume.clients} client(s) are connected to volume ${quoted(name)}; disconnect them first`,
-        );
-      const snapshots = catalogue.snapshots.get(volume.id)!.size;
-      if (snapshots > 0)
-        throw new RopewalkError(
-          "HAS_SNAPSHOTS",
-          `volume ${quoted(name)} has ${snapshots} snapshot(s); delete them first`,
-        );
-      if (catalogue.clonesOf(volume.id) > 0)
-        throw new RopewalkError(
-          "HAS_CLONES",
-          `volume ${quoted(name)} has clones; delete or detach them first`,
-        );
-      for (const cursor of catalogue.cursors.values()) {
-        if (cursor.volume === volume.id)
-          throw new RopewalkError(
-            "IN_USE",
-            `cursor ${quoted(cursor.name)} follows volume ${quoted(name)}; delete it first`,
-          );
-      }
-      return { operation: { op: "volume-delete", id: volume.id }, volume: volume.id };
-    });
+  deleteVolume(name: string): Promise<void> {
+    return this.#administration.deleteVolume(name);
   }
 
   /** VOLUME_NOT_FOUND, INVALID_SIZE, IN_USE when it would shrink under clients */
-  async resizeVolume(name: string, sizeBytes: number): Promise<VolumeInfo> {
-    const volume = this.#engine.catalogue.volume(name);
-    checkVolumeSize(sizeBytes);
-    const guard = () => {
-      if (sizeBytes >= volume.map.sizeBytes || volume.clients === 0) return;
-      throw new RopewalkError(
-        "IN_USE",
-        `${volume.clients} client(s) are connected to volume ${quoted(name)}; it cannot shrink under them`,
-      );
-    };
-    guard();
-    if (sizeBytes !== volume.map.sizeBytes) await this.#writer.resize(volume, sizeBytes, guard);
-    return this.volume(name);
+  resizeVolume(name: string, sizeBytes: number): Promise<VolumeInfo> {
+    return this.#administration.resizeVolume(name, sizeBytes);
   }
 
   /** A writable copy in O(1). VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND, ALREADY_EXISTS, INVALID_NAME */
-  async cloneVolume(options: { source: string; snapshot?: string; name: string }): Promise<VolumeInfo> {
-    const { source, snapshot, name } = options;
-    checkName("volume", name);
-    const uuid = this.#uuid();
-    await this.#catalogueWriter.commit(() => {
-      const { catalogue } = this.#engine;
-      const origin = snapshot === undefined ? catalogue.volume(source) : catalogue.snapshot(source, snapshot);
-      this.#mustBeNew(name);
-      const id = this.#catalogueWriter.nextId();
-      return { operation: { op: "volume-clone", id, name, uuid, source: origin.id }, volume: id };
-    });
-    return this.volume(name);
+  cloneVolume(options: { source: string; snapshot?: string; name: string }): Promise<VolumeInfo> {
+    return this.#administration.cloneVolume(options);
   }
 
   /** Forgets what the volume was cloned from, so that this can be deleted. VOLUME_NOT_FOUND */
-  async detachVolume(name: string): Promise<VolumeInfo> {
-    await this.#catalogueWriter.commit(() => {
-      const { id } = this.#engine.catalogue.volume(name);
-      return { operation: { op: "volume-detach", id }, volume: id };
-    });
-    return this.volume(name);
+  detachVolume(name: string): Promise<VolumeInfo> {
+    return this.#administration.detachVolume(name);
   }
 
   /** Freezes the volume as it is: all requests acknowledged before, none begun after. */
-  async createSnapshot(volume: string, name: string): Promise<SnapshotInfo> {
-    checkName("snapshot", name);
-    const uuid = this.#uuid();
-    await this.#catalogueWriter.commit(() => {
-      const { catalogue } = this.#engine;
-      const owner = catalogue.volume(volume);
-      if (catalogue.snapshots.get(owner.id)!.has(name))
-        throw new RopewalkError(
-          "ALREADY_EXISTS",
-          `there is a snapshot ${quoted(`${volume}@${name}`)} already`,
-        );
-      this.#mustHaveRoom();
-      return {
-        operation: {
-          op: "snapshot-create",
-          id: this.#catalogueWriter.nextId(),
-          volume: owner.id,
-          name,
-          uuid,
-        },
-        volume: owner.id,
-      };
-    });
-    return this.snapshot(volume, name);
+  createSnapshot(volume: string, name: string): Promise<SnapshotInfo> {
+    return this.#administration.createSnapshot(volume, name);
   }
 
   /** VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND, IN_USE, HAS_CLONES */
-  async deleteSnapshot(volume: string, name: string): Promise<void> {
-    await this.#catalogueWriter.commit(() => {
-      const { catalogue } = this.#engine;
-      const snapshot = catalogue.snapshot(volume, name);
-      const full = quoted(`${volume}@${name}`);
-      if (snapshot.clients > 0)
-        throw new RopewalkError("IN_USE", `${snapshot.clients} client(s) are connected to snapshot ${full}`);
-      if (catalogue.clonesOf(snapshot.id) > 0)
-        throw new RopewalkError("HAS_CLONES", `snapshot ${full} has clones; delete or detach them first`);
-      return { operation: { op: "snapshot-delete", id: snapshot.id, name }, volume: snapshot.volume };
-    });
+  deleteSnapshot(volume: string, name: string): Promise<void> {
+    return this.#administration.deleteSnapshot(volume, name);
   }
 
   /** Makes the volume what the snapshot holds. IN_USE while clients are connected to the volume */
-  async rollback(volume: string, snapshot: string): Promise<VolumeInfo> {
-    await this.#catalogueWriter.commit(() => {
-      const { catalogue } = this.#engine;
-      const owner = catalogue.volume(volume);
-      const frozen = catalogue.snapshot(volume, snapshot);
-      if (owner.clients > 0)
-        throw new RopewalkError(
-          "IN_USE",
-          `${owner.clients} client(s) are connected to volume ${quoted(volume)}; disconnect them first`,
-        );
-      const hold = followed(catalogue, owner.id) ? this.#catalogueWriter.nextId() : 0;
-      return {
-        operation: { op: "rollback", volume: owner.id, snapshot: frozen.id, name: snapshot, hold },
-        volume: owner.id,
-      };
-    });
-    return this.volume(volume);
+  rollback(volume: string, snapshot: string): Promise<VolumeInfo> {
+    return this.#administration.rollback(volume, snapshot);
   }
 
-  /** Puts a marker into the volume's record stream; resolves to its sequence when it is durable. */
-  async mark(volume: string, text: string): Promise<number> {
-    if (text.length > 4096)
-      throw new RopewalkError("TOO_LARGE", "a marker's text is at most 4,096 characters");
-    let sequence = 0;
-    await this.#catalogueWriter.commit(() => {
-      const { id } = this.#engine.catalogue.volume(volume);
-      // The record is appended in this very turn or prepared anew.
-      sequence = this.#engine.log.sequence + 1;
-      return { operation: { op: "marker", volume: id, text }, volume: id };
-    });
-    return sequence;
+  /** Puts a marker into the volume's record stream; resolves to its sequence when it is durable. TOO_LARGE */
+  mark(volume: string, text: string): Promise<number> {
+    return this.#administration.mark(volume, text);
   }
 
   // ---- devices ----
@@ -550,7 +381,7 @@ export class Pool {
   async pin(map: MapRef, options: { persistent?: boolean } = {}): Promise<number> {
     const persistent = options.persistent ?? false;
     const prepare = () => {
-      this.#mustHaveRoom();
+      this.#administration.mustHaveRoom();
       return {
         operation: {
           op: "pin" as const,
@@ -709,32 +540,5 @@ export class Pool {
       await this.#reclaimer.drain();
       return verify(this.#engine);
     });
-  }
-
-  /** The catalogue is one piece of a metadata segment. */
-  get #objectsMax(): number {
-    return Math.min(OBJECTS_MAX, Math.floor(this.#engine.segments.segmentBytes / 512));
-  }
-
-  #mustBeNew(name: string): void {
-    if (this.#engine.catalogue.volumes.has(name))
-      throw new RopewalkError("ALREADY_EXISTS", `there is a volume ${quoted(name)} already`);
-    this.#mustHaveRoom();
-  }
-
-  #mustHaveRoom(): void {
-    if (this.#engine.catalogue.objects.size >= this.#objectsMax)
-      throw new RopewalkError(
-        "TOO_MANY",
-        `the pool has ${this.#objectsMax} volumes, snapshots and pins; delete some`,
-      );
-  }
-
-  #uuid(): string {
-    const bytes = Buffer.from(this.#engine.world.random.bytes(16));
-    bytes[6] = (bytes[6]! & 0x0f) | 0x40;
-    bytes[8] = (bytes[8]! & 0x3f) | 0x80;
-    const hex = bytes.toString("hex");
-    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
   }
 }
