@@ -3,7 +3,7 @@
  *
  * Always holds: moves are not logged but part of the next checkpoint; a pointer is changed only if it still names
  * the old place; the tail that replay may need and what cursors pin is left alone. A block that does not match
- * its checksum stays where it is.
+ * its checksum, or cannot be read, stays where it is.
  */
 import { checksumAt } from "../../base/checksum.ts";
 import { RopewalkError } from "../../base/errors.ts";
@@ -61,7 +61,7 @@ export class Collector {
   #target: Segment | undefined;
   #position = 0;
   readonly #unsynced = new Set<Segment>();
-  /** Segments with a block that does not match its checksum, which cannot be moved. */
+  /** Segments with a block that does not match its checksum or cannot be read; they are left alone from then on. */
   readonly #stuck = new Set<number>();
   /** Segments that kept a block in this collection, because its leaf was not at hand or changed. */
   readonly #left = new Set<number>();
@@ -124,11 +124,19 @@ export class Collector {
     this.#engine.world.clock.soon(() => {
       this.#planned = false;
       if (this.#running !== undefined || this.#closed) return;
-      this.#hold(async () => {
-        this.#left.clear();
-        if (!(await this.#emptyNext(LIVE_SHARE_MAX, duty))) this.#stalledAt = this.#checkpointer.checkpoint;
-      }).catch(() => undefined);
+      this.#hold(() => this.#emptyOne(duty)).catch(() => undefined);
     });
+  }
+
+  /** Where this does nothing or fails, the next checkpoint is waited for: trying again at once would be no better. */
+  async #emptyOne(duty: number): Promise<void> {
+    this.#left.clear();
+    let isEmptied = false;
+    try {
+      isEmptied = await this.#emptyNext(LIVE_SHARE_MAX, duty);
+    } finally {
+      if (!isEmptied) this.#stalledAt = this.#checkpointer.checkpoint;
+    }
   }
 
   /** The share of the loop's time that collecting in the background should take now. */
@@ -224,7 +232,7 @@ export class Collector {
       const leaf = (cache.get(id) ?? cache.fetchNow(id) ?? (await this.#fetch(id))) as Leaf | undefined;
       if (leaf === undefined || !names(leaf, slot, victim.number, offset)) continue;
       const sum = leaf.words[leaf.find(slot) + 2]!;
-      if (this.#window.at(victim, offset) < 0) await this.#window.load(victim, offset, share);
+      if (this.#window.at(victim, offset) < 0 && !(await this.#load(victim, offset, share))) break;
       const from = this.#window.at(victim, offset);
       if (checksumAt(this.#window.bytes, from, PAGE_BYTES) !== sum) {
         this.#engine.counters.checksumErrors += 1;
@@ -243,6 +251,18 @@ export class Collector {
     if (!this.#closed && victim.row >= 0 && segments.live(victim) > 0 && !this.#stuck.has(victim.number)) {
       // Something was evicted or changed between; the next collection takes what is left, or scrub names it.
       this.#left.add(victim.number);
+    }
+  }
+
+  /** False when the disk fails the read: the segment is not collected any more. */
+  async #load(victim: Segment, offset: number, share: number): Promise<boolean> {
+    try {
+      await this.#window.load(victim, offset, share);
+      return true;
+    } catch (error) {
+      if (!(error instanceof RopewalkError && error.code === "IO_ERROR")) throw error;
+      this.#stuck.add(victim.number);
+      return false;
     }
   }
 
