@@ -399,15 +399,16 @@ export class Checkpointer {
   /** Discards what was freed by `checkpoint` or one before, which both slots are at or behind. */
   async #discard(checkpoint: number): Promise<void> {
     const { segments, world } = this.#engine;
-    const files = this.freed.length;
+    let discarded = 0;
     for (const segment of [...this.freed]) {
       if (segment.freedAt > checkpoint || segment.readers > 0) continue;
       this.freed.splice(this.freed.indexOf(segment), 1);
       await segments.discard(segment);
+      discarded += 1;
     }
     await segments.turnInterval();
     // Else a power cut brings the old names back, and with several in a row they would fill the pool.
-    if (this.freed.length < files) await world.disk.syncDirectory();
+    if (discarded > 0) await world.disk.syncDirectory();
     // A file made new must not be on its way while its old name may come back: names are durable before reuse (`take`).
     await segments.fillReserve();
   }

@@ -17,7 +17,7 @@ import type { Segments } from "../log/segments.ts";
 import type { PoolCounters } from "../pool-api.ts";
 
 const ARENA_WORDS = 64 * 1024;
-/** Pieces that other threads write at once; more than that wait. */
+/** Arenas that other threads write at once; what is more waits. */
 const FLIGHTS_MAX = 4;
 
 /** Pieces gathered for one write, and kept until it is done. */
@@ -138,6 +138,12 @@ export class MetadataStore {
   /** Everything put so far is durable when it resolves. Throws what any write or sync since the last threw. */
   async sync(): Promise<void> {
     this.#send();
+    // What is durable is not written again: the next piece starts in a sector of its own.
+    if (this.segment !== undefined)
+      this.#position = Math.min(
+        roundUp(this.#position, 4096),
+        this.#segments.segmentBytes - SEGMENT_FOOTER_BYTES,
+      );
     await Promise.all(this.#landings);
     const failure = this.#failure;
     this.#failure = undefined;
@@ -145,12 +151,6 @@ export class MetadataStore {
     const segments = [...this.#unsynced];
     this.#unsynced.clear();
     await Promise.all(segments.map((segment) => this.#segments.sync(segment)));
-    // What is durable is not written again: the next piece starts in a sector of its own.
-    if (this.segment !== undefined && this.#arena === undefined)
-      this.#position = Math.min(
-        roundUp(this.#position, 4096),
-        this.#segments.segmentBytes - SEGMENT_FOOTER_BYTES,
-      );
   }
 
   /** A piece that the live state no longer refers to. */
