@@ -9,7 +9,7 @@ import { PAGE_BYTES } from "../format/layout.ts";
 import type { Segments } from "../log/segments.ts";
 import type { PoolSettings } from "../pool-api.ts";
 
-/** Segments worth of appending that freed ones may be on their way: two checkpoints and a half, begun early. */
+/** Emptied segments wait for two checkpoints; what is appended during so many finds room meanwhile. */
 const CHECKPOINTS_AHEAD = 3;
 const SEGMENTS_AHEAD_MIN = 4;
 

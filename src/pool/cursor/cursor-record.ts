@@ -1,5 +1,5 @@
 /** One record of the log as its reader sees it. Data is compared with its checksums: CHECKSUM_MISMATCH. */
-import { checksum } from "../../base/checksum.ts";
+import { checksumAt } from "../../base/checksum.ts";
 import { RopewalkError } from "../../base/errors.ts";
 import type { Engine } from "../engine.ts";
 import { PAGE_BYTES } from "../format/layout.ts";
@@ -68,7 +68,7 @@ async function clientBytes(engine: Engine, header: RecordHeader, segment: number
   const bytes = new Uint8Array(header.dataPages * PAGE_BYTES);
   await engine.segments.read(segment, header.position + header.headerBytes, bytes, 0, bytes.length);
   for (let page = 0; page < header.dataPages; page += 1) {
-    if (checksum(bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES)) !== header.pageChecksums[page]) {
+    if (checksumAt(bytes, page * PAGE_BYTES, PAGE_BYTES) !== header.pageChecksums[page]) {
       engine.counters.checksumErrors += 1;
       throw new RopewalkError(
         "CHECKSUM_MISMATCH",

@@ -5,7 +5,7 @@
  * Always holds: a piece that was moved or dropped while it was read is not an error; only a mismatch of what the
  * state still refers to is.
  */
-import { checksum } from "../../base/checksum.ts";
+import { checksumAt } from "../../base/checksum.ts";
 import { RopewalkError } from "../../base/errors.ts";
 import { nextTurn, sleep, type Timer } from "../../ports/mod.ts";
 import type { Engine } from "../engine.ts";
@@ -269,7 +269,7 @@ class Scrub {
         const block = blocks[at + index]!;
         if (
           read &&
-          checksum(this.#buffer.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES)) !== block[3] &&
+          checksumAt(this.#buffer, index * PAGE_BYTES, PAGE_BYTES) !== block[3] &&
           this.#names(id, block)
         ) {
           this.#engine.counters.checksumErrors += 1;
