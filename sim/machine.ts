@@ -13,6 +13,7 @@ import { ModelHistory } from "./model-history.ts";
 import { type AppendEvent, Requests } from "./requests.ts";
 import { SimulatedClock, type SimulatedProcess, Stuck } from "./simulated-clock.ts";
 import { type CrashMode, type DiskOptions, SimulatedDisk } from "./simulated-disk.ts";
+import { SimulatedPageThreads } from "./simulated-page-threads.ts";
 import { SimulatedRandom } from "./simulated-random.ts";
 import { UnitContent } from "./unit-content.ts";
 
@@ -122,6 +123,7 @@ export class Life {
       disk: machine.disk.attach(this.process),
       clock: this.process,
       random: machine.random.fork(`life ${machine.lives}`),
+      pageThreads: new SimulatedPageThreads(this.process, machine.random.fork(`threads ${machine.lives}`)),
       observer: (event: AppendEvent) => this.#appended(event),
       plants: machine.plants,
     };

@@ -5,6 +5,7 @@
  * Always holds: once the process is dead, writes are swallowed and nothing completes, so that what it still
  * does in its last turn leaves no mark.
  */
+import { checksumAt } from "../src/base/checksum.ts";
 import { RopewalkError } from "../src/base/errors.ts";
 import type { Disk, DiskEntry, DiskFile } from "../src/ports/mod.ts";
 import type { DiskCall } from "./disk-faults.ts";
@@ -13,6 +14,7 @@ import type { SimulatedDisk } from "./simulated-disk.ts";
 import { SimulatedFile } from "./simulated-file.ts";
 
 const sectorBytes = 512;
+const pageBytes = 4096;
 
 /** Runs `effect` on the disk after its time; the shared part of all calls that take time. */
 type Later = <T>(call: DiskCall, name: string, effect: () => T, issued?: () => void) => Promise<T>;
@@ -204,6 +206,23 @@ class ProcessFile implements DiskFile {
       this.#disk.onRead?.(this.name, position, length);
       this.#file.read(position, target, targetOffset, length);
     });
+  }
+
+  readPages(position: number, target: Uint8Array, sums: Uint32Array): Promise<boolean> | undefined {
+    this.#mustBeOpen();
+    this.#mustFit("read", position, target.length);
+    const disk = this.#disk;
+    if (this.#process.dead || disk.random.chance(0.3)) return undefined;
+    const cached = disk.random.chance(disk.cachedFraction);
+    const wanted = sums.slice();
+    const reading = this.#later("read", this.name, () => {
+      disk.trace.note(cached ? "read pages" : "pages not cached", this.name, position, target.length);
+      if (!cached) return false;
+      disk.onRead?.(this.name, position, target.length);
+      this.#file.read(position, target, 0, target.length);
+      return wanted.every((sum, page) => checksumAt(target, page * pageBytes, pageBytes) === sum);
+    });
+    return reading.catch(() => false);
   }
 
   sync(): Promise<void> {

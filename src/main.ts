@@ -18,6 +18,7 @@ import {
   LoopMeter,
   onInterrupt,
   openAdminKey,
+  openPageThreads,
   openProcessLog,
   type ProcessLog,
   readConfiguredFile,
@@ -92,6 +93,7 @@ class Daemon {
   readonly #opened = Promise.withResolvers<Control>();
   readonly #listeners: Listener[] = [];
   readonly #loop = new LoopMeter(hostClock);
+  readonly #pageThreads: ReturnType<typeof openPageThreads>;
   #directory: DaemonDirectory | undefined;
   #nbd: NbdServer | undefined;
   #http: HttpServer | undefined;
@@ -104,6 +106,7 @@ class Daemon {
 
   constructor(settings: Settings, log: ProcessLog) {
     this.#settings = settings;
+    this.#pageThreads = openPageThreads(settings.pool.pageThreads);
     this.#network = new SocketNetwork({
       pollUs: settings.nbd.pollUs,
       onTurn: (lengthMs) => this.#loop.note(lengthMs),
@@ -117,7 +120,7 @@ class Daemon {
     const { buildLayerStacks } = await import("./control/mod.ts");
     const print = (line: string) => this.#log.info({ layer: "trace" }, line);
     const stack = buildLayerStacks(this.#settings.layers, { clock: hostClock, print });
-    this.#directory = await DaemonDirectory.look(this.#settings.data);
+    this.#directory = await DaemonDirectory.look(this.#settings.data, { pageThreads: this.#pageThreads });
     const key = Promise.withResolvers<string>();
     const httpAddresses = await this.#listenHttp(key.promise);
     const tls = await this.#readNbdTls();
@@ -151,6 +154,7 @@ class Daemon {
       this.#control?.stop(),
     ]);
     await this.#pool?.close();
+    await this.#pageThreads?.close();
     if (this.#isAnnounced) await this.#directory?.removeEndpoints();
   }
 
@@ -228,6 +232,7 @@ class Daemon {
       maker: Pool,
       clock: hostClock,
       random: hostRandom,
+      pageThreads: this.#pageThreads,
       settings: this.#settings.pool,
     });
     this.#pool = pool;
@@ -243,6 +248,7 @@ class Daemon {
     this.#nbd = new NbdServer({
       exports: new NbdExportTable(this.#control.exports),
       clock: hostClock,
+      pageThreads: this.#pageThreads,
       limits: connectionsMax === undefined ? {} : { connectionsMax },
       report: (peer, sentence) => this.#log.info({ frontEnd: "nbd", peer }, sentence),
     });

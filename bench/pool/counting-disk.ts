@@ -78,6 +78,8 @@ class CountingFile implements DiskFile {
     return this.#file.read(position, target, targetOffset, length);
   }
 
+  readPages(): undefined {}
+
   sync(): Promise<void> {
     return this.#file.sync();
   }

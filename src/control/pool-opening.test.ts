@@ -12,6 +12,7 @@ const noSettings = {
   nodeCacheBytes: undefined,
   collectAboveRatio: undefined,
   scrubBytesPerSecond: undefined,
+  pageThreads: undefined,
 };
 
 /** A place and a maker that write down what was done; the pool refuses sizes below `usedBytes`. */

@@ -4,7 +4,7 @@
  * and leaves the pool as it was. Errors: those of the pool, NO_SPACE, INVALID_SIZE.
  */
 import type { Pool, PoolSettings } from "../pool/mod.ts";
-import type { Clock, Disk, Random } from "../ports/mod.ts";
+import type { Clock, Disk, PageThreads, Random } from "../ports/mod.ts";
 import { changePool } from "./pool-settings.ts";
 import type { Settings } from "./settings/settings.ts";
 
@@ -38,9 +38,15 @@ export function newPoolBytes(freeBytes: number): number {
 
 export async function openPool(
   place: PoolPlace,
-  options: { maker: PoolMaker; clock: Clock; random: Random; settings: Settings["pool"] },
+  options: {
+    maker: PoolMaker;
+    clock: Clock;
+    random: Random;
+    pageThreads?: PageThreads | undefined;
+    settings: Settings["pool"];
+  },
 ): Promise<OpenedPool> {
-  const { maker, clock, random, settings } = options;
+  const { maker, clock, random, pageThreads, settings } = options;
   const running = runningSettings(settings);
   const isNew = !place.hasPool;
   const disk = isNew
@@ -49,7 +55,7 @@ export async function openPool(
         await maker.format({ disk: fresh, clock, random }, { ...running, sizeBytes });
       })
     : await place.openPool();
-  const pool = await maker.open({ disk, clock, random }, running);
+  const pool = await maker.open({ disk, clock, random, pageThreads }, running);
   try {
     const { sizeBytes } = settings;
     if (sizeBytes !== undefined && sizeBytes !== pool.status().sizeBytes)

@@ -16,6 +16,7 @@ import type { Disk } from "../ports/mod.ts";
 import { syncDirectoryAt } from "./data-directory.ts";
 import { openDirectoryDisk } from "./directory-disk.ts";
 import { errnoName } from "./disk-error.ts";
+import type { HostPageThreads } from "./page-threads/page-threads.ts";
 import { replaceSmallFile } from "./replaced-file.ts";
 
 const POOL = "pool";
@@ -44,8 +45,15 @@ export class DaemonDirectory {
   readonly nbdSocket: string;
   readonly hasPool: boolean;
   readonly #wasAbsent: boolean;
+  readonly #pageThreads: HostPageThreads | undefined;
 
-  private constructor(options: { path: string; hasPool: boolean; wasAbsent: boolean }) {
+  private constructor(options: {
+    path: string;
+    hasPool: boolean;
+    wasAbsent: boolean;
+    pageThreads: HostPageThreads | undefined;
+  }) {
+    this.#pageThreads = options.pageThreads;
     this.path = options.path;
     this.hasPool = options.hasPool;
     this.#wasAbsent = options.wasAbsent;
@@ -54,7 +62,10 @@ export class DaemonDirectory {
   }
 
   /** Looks at the directory; makes nothing. DATA_DIRECTORY when it cannot be used. */
-  static async look(given: string): Promise<DaemonDirectory> {
+  static async look(
+    given: string,
+    { pageThreads }: { pageThreads?: HostPageThreads | undefined } = {},
+  ): Promise<DaemonDirectory> {
     const path = resolve(given);
     socketPath(join(path, NBD_SOCKET));
     let names: string[];
@@ -66,7 +77,7 @@ export class DaemonDirectory {
       if (cause instanceof RopewalkError) throw cause;
       if (errnoName(cause) !== "ENOENT") throw refused(path, cause);
       await checkParent(path);
-      return new DaemonDirectory({ path, hasPool: false, wasAbsent: true });
+      return new DaemonDirectory({ path, hasPool: false, wasAbsent: true, pageThreads });
     }
     const hasPool = names.includes(POOL);
     const foreign = names.find((name) => !isOwn(name));
@@ -75,7 +86,7 @@ export class DaemonDirectory {
         path,
         `holds no pool but other things, such as ${JSON.stringify(foreign)}; name an empty one`,
       );
-    return new DaemonDirectory({ path, hasPool, wasAbsent: false });
+    return new DaemonDirectory({ path, hasPool, wasAbsent: false, pageThreads });
   }
 
   /** Bytes that an ordinary user may still use of the disk that the directory is on, or would be on. */
@@ -86,7 +97,7 @@ export class DaemonDirectory {
 
   /** The disk of the pool that is there. */
   openPool(): Promise<Disk> {
-    return openDirectoryDisk(join(this.path, POOL));
+    return openDirectoryDisk(join(this.path, POOL), { pageThreads: this.#pageThreads });
   }
 
   /** Makes a pool with `format`, which may fail; then nothing of it stays. */

@@ -24,7 +24,7 @@ async function openFileIn(
   sizeBytes: number,
   calls: Partial<LinuxCalls> = {},
 ): Promise<Opened> {
-  const disk = await openDirectoryDisk(directory, { ...linuxCalls, ...calls });
+  const disk = await openDirectoryDisk(directory, { calls: { ...linuxCalls, ...calls } });
   const file = await disk.create("seg-1", sizeBytes);
   return { disk, file, path: join(directory, "seg-1") };
 }

@@ -11,6 +11,7 @@ import { RopewalkError } from "../base/errors.ts";
 import type { DiskFile } from "../ports/mod.ts";
 import { diskError, errnoName } from "./disk-error.ts";
 import type { LinuxCalls } from "./linux-calls.ts";
+import type { HostPageThreads } from "./page-threads/page-threads.ts";
 
 /** What one pwritev may take (IOV_MAX). */
 const PARTS_PER_CALL_MAX = 1024;
@@ -21,18 +22,27 @@ export class DirectoryDiskFile implements DiskFile {
   readonly sizeBytes: number;
   readonly #path: string;
   readonly #calls: LinuxCalls;
+  readonly #pageThreads: HostPageThreads | undefined;
   #fd: number;
   /** Some file systems have no RWF_NOWAIT; their reads wait for the device. */
   #nowait = true;
   #callsInFlight = 0;
   #idle: (() => void) | undefined;
 
-  constructor(options: { path: string; name: string; fd: number; sizeBytes: number; calls: LinuxCalls }) {
+  constructor(options: {
+    path: string;
+    name: string;
+    fd: number;
+    sizeBytes: number;
+    calls: LinuxCalls;
+    pageThreads: HostPageThreads | undefined;
+  }) {
     this.name = options.name;
     this.sizeBytes = options.sizeBytes;
     this.#path = options.path;
     this.#fd = options.fd;
     this.#calls = options.calls;
+    this.#pageThreads = options.pageThreads;
   }
 
   write(position: number, parts: readonly Uint8Array[]): void {
@@ -91,6 +101,13 @@ export class DirectoryDiskFile implements DiskFile {
       if (count === 0) throw this.#endOfFile(position + done);
       done += count;
     }
+  }
+
+  readPages(position: number, target: Uint8Array, sums: Uint32Array): Promise<boolean> | undefined {
+    this.#checkRead(position, target, 0, target.length);
+    const reading = this.#pageThreads?.read(this.#fd, position, target, sums);
+    if (reading === undefined) return undefined;
+    return this.#inFlight((resolve) => void reading.then(resolve));
   }
 
   sync(): Promise<void> {

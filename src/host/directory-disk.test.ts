@@ -49,7 +49,7 @@ test(
 
 test("a failed allocation of another kind is IO_ERROR and nothing of it stays", async (t) => {
   const directory = temporaryDirectory(t);
-  const disk = await openDirectoryDisk(directory, { ...linuxCalls, allocate: async () => -5 });
+  const disk = await openDirectoryDisk(directory, { calls: { ...linuxCalls, allocate: async () => -5 } });
   await assert.rejects(disk.create("seg-1", 4096), {
     code: "IO_ERROR",
     message: /fallocate of .*seg-1.*EIO/,

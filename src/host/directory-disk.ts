@@ -17,6 +17,7 @@ import { DirectoryDiskFile } from "./directory-disk-file.ts";
 import { diskError } from "./disk-error.ts";
 import { type LinuxCalls, linuxCalls } from "./linux-calls.ts";
 import { LOCK_FILE_NAME, LockFile } from "./lock-file.ts";
+import type { HostPageThreads } from "./page-threads/page-threads.ts";
 
 const FILE_MODE = 0o600;
 const FILE_NAME = /^(?!\.)[A-Za-z0-9._-]{1,255}$/;
@@ -29,11 +30,13 @@ const statAsync = promisify(fstat) as (fd: number) => Promise<Stats>;
 export class DirectoryDisk implements Disk {
   readonly path: string;
   readonly #calls: LinuxCalls;
+  readonly #pageThreads: HostPageThreads | undefined;
   readonly #lockFile: LockFile;
 
-  constructor(path: string, calls: LinuxCalls) {
+  constructor(path: string, calls: LinuxCalls, pageThreads: HostPageThreads | undefined) {
     this.path = path;
     this.#calls = calls;
+    this.#pageThreads = pageThreads;
     this.#lockFile = new LockFile(path, calls);
   }
 
@@ -62,7 +65,7 @@ export class DirectoryDisk implements Disk {
       throw diskError({ call: "open", path, cause, codes });
     }
     const cause = await this.#calls.allocate(fd, sizeBytes).catch((error: unknown) => error);
-    if (cause === 0) return new DirectoryDiskFile({ path, name, fd, sizeBytes, calls: this.#calls });
+    if (cause === 0) return this.#file(path, name, fd, sizeBytes);
     await closeAsync(fd).catch(() => undefined);
     await unlink(path).catch(() => undefined);
     throw diskError({ call: "fallocate", path, cause, codes });
@@ -78,7 +81,7 @@ export class DirectoryDisk implements Disk {
     }
     try {
       const { size } = await statAsync(fd);
-      return new DirectoryDiskFile({ path, name, fd, sizeBytes: size, calls: this.#calls });
+      return this.#file(path, name, fd, size);
     } catch (cause) {
       await closeAsync(fd).catch(() => undefined);
       throw diskError({ call: "fstat", path, cause });
@@ -115,6 +118,17 @@ export class DirectoryDisk implements Disk {
     return this.#lockFile.release();
   }
 
+  #file(path: string, name: string, fd: number, sizeBytes: number): DiskFile {
+    return new DirectoryDiskFile({
+      path,
+      name,
+      fd,
+      sizeBytes,
+      calls: this.#calls,
+      pageThreads: this.#pageThreads,
+    });
+  }
+
   #pathOf(name: string): string {
     assert(FILE_NAME.test(name) && name !== LOCK_FILE_NAME, `"${name}" can name a file of the pool`);
     return join(this.path, name);
@@ -125,6 +139,9 @@ export class DirectoryDisk implements Disk {
  * The directory at `path` as a disk; an absent one is made, durably, with mode 0700.
  * DATA_DIRECTORY when it is not a directory, cannot be made or cannot be written.
  */
-export async function openDirectoryDisk(path: string, calls: LinuxCalls = linuxCalls): Promise<Disk> {
-  return new DirectoryDisk(await openDataDirectory(path), calls);
+export async function openDirectoryDisk(
+  path: string,
+  { calls = linuxCalls, pageThreads }: { calls?: LinuxCalls; pageThreads?: HostPageThreads | undefined } = {},
+): Promise<Disk> {
+  return new DirectoryDisk(await openDataDirectory(path), calls, pageThreads);
 }

@@ -76,6 +76,8 @@ test("nonsense in the lock file neither locks nor shows in the message", async (
 });
 
 test("a lock that the file system does not know is IO_ERROR", async (t) => {
-  const disk = await openDirectoryDisk(temporaryDirectory(t), { ...linuxCalls, lockExclusive: () => -95 });
+  const disk = await openDirectoryDisk(temporaryDirectory(t), {
+    calls: { ...linuxCalls, lockExclusive: () => -95 },
+  });
   await assert.rejects(disk.lock(), { code: "IO_ERROR", message: /flock of .*ENOTSUP/ });
 });

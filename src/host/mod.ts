@@ -4,6 +4,7 @@ export { hostClock } from "./clock.ts";
 export { DaemonDirectory, type Endpoints } from "./daemon-directory.ts";
 export { openDirectoryDisk } from "./directory-disk.ts";
 export { LoopMeter } from "./loop-meter.ts";
+export { openPageThreads } from "./page-threads/page-threads.ts";
 export { openProcessLog, type ProcessLog } from "./process-log.ts";
 export { onInterrupt, stopSignal } from "./process-signals.ts";
 export { hostRandom } from "./random.ts";

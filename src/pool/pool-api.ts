@@ -99,6 +99,8 @@ export interface PoolSettings {
   syncBytes: number;
   /** A turn's records of at least this many bytes are written on another thread; fewer are written at once. */
   writeAsideBytes: number;
+  /** A read of at least this many bytes may go to the page threads, when it does not come by itself. */
+  readAsideBytes: number;
   /** Log that one cursor may pin before it is dropped; can be set for each cursor. */
   cursorLogBytes: number;
   /** Collection begins when used space exceeds this multiple of live data and the pool is more than half full. */

@@ -19,6 +19,7 @@ export const DEFAULT_SETTINGS: PoolSettings = {
   syncIntervalMs: 1000,
   syncBytes: 64 * MIB,
   writeAsideBytes: MIB / 8,
+  readAsideBytes: MIB / 16,
   cursorLogBytes: 1024 * MIB,
   collectAboveRatio: 1.8,
   scrubBytesPerSecond: 0,

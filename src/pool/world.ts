@@ -1,5 +1,5 @@
 /** What a pool is given from outside: the ports, and two hooks that only the simulator uses. */
-import type { Clock, Disk, Random } from "../ports/mod.ts";
+import type { Clock, Disk, PageThreads, Random } from "../ports/mod.ts";
 
 /** Told in the same turn, in the order of the log. */
 export type PoolEvent = {
@@ -18,6 +18,7 @@ export interface PoolWorld {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly random: Random;
+  readonly pageThreads?: PageThreads | undefined;
   readonly observer?: (event: PoolEvent) => void;
   /** Known bugs to plant, to prove that the simulator finds them (docs/simulation.md). */
   readonly plants?: ReadonlySet<string>;

@@ -29,6 +29,12 @@ export interface DiskFile {
   /** Reads `length` bytes at `position` into `target` at `targetOffset`, waiting for the device. */
   read(position: number, target: Uint8Array, targetOffset: number, length: number): Promise<void>;
 
+  /**
+   * Another thread reads the pages of `target` (4 KiB each) at `position` and compares them with `sums`. False when
+   * one is not in memory or differs; undefined when no thread can. The file stays open until it resolves.
+   */
+  readPages(position: number, target: Uint8Array, sums: Uint32Array): Promise<boolean> | undefined;
+
   /** fdatasync: everything written before the call is durable when it resolves. After a rejection the state is unknown. */
   sync(): Promise<void>;
 

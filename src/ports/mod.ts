@@ -2,4 +2,5 @@
 export * from "./clock.ts";
 export * from "./disk.ts";
 export * from "./network.ts";
+export * from "./page-threads.ts";
 export * from "./random.ts";

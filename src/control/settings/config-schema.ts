@@ -80,6 +80,10 @@ export const ConfigSchema = Type.Object(
         }),
       ),
       scrubPace: size("Pace of the background scrub, a second; 0 is off."),
+      pageThreads: count(
+        "Threads that checksum large requests beside the loop. 2 on four processors or more, 1 on two, 0 on one.",
+        { minimum: 0, maximum: 16 },
+      ),
     }),
     volumes: Type.Optional(
       Type.Record(

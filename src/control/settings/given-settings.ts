@@ -36,6 +36,7 @@ export const SETTING_NAMES: Record<string, { environment: string; flag?: string;
   "pool.size": { environment: "ROPEWALK_POOL_SIZE", flag: "--pool-size", form: "text" },
   "pool.nodeCache": { environment: "ROPEWALK_POOL_NODE_CACHE", form: "text" },
   "pool.collectAboveRatio": { environment: "ROPEWALK_POOL_COLLECT_ABOVE_RATIO", form: "number" },
+  "pool.pageThreads": { environment: "ROPEWALK_POOL_PAGE_THREADS", form: "integer" },
   "pool.scrubPace": { environment: "ROPEWALK_POOL_SCRUB_PACE", form: "text" },
 };
 

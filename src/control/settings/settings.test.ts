@@ -53,7 +53,7 @@ http:
   tls: {certificate: c.pem, key: k.pem}
   connectionsMax: 10
   requestSeconds: 5
-pool: {size: 100GiB, nodeCache: 268435456, collectAboveRatio: 1.5, scrubPace: 10MiB}
+pool: {size: 100GiB, nodeCache: 268435456, collectAboveRatio: 1.5, scrubPace: 10MiB, pageThreads: 3}
 volumes:
   slow: {layers: [{layer: rate, writeBytesPerSecond: 1MiB}]}
 `);
@@ -70,6 +70,7 @@ volumes:
     nodeCacheBytes: 2 ** 28,
     collectAboveRatio: 1.5,
     scrubBytesPerSecond: 10 * 2 ** 20,
+    pageThreads: 3,
   });
   assert.deepEqual(settings.layers.get("slow")?.description, [
     { layer: "rate", writeBytesPerSecond: "1MiB" },

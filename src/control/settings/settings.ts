@@ -41,6 +41,8 @@ export interface Settings {
     readonly nodeCacheBytes: number | undefined;
     readonly collectAboveRatio: number | undefined;
     readonly scrubBytesPerSecond: number | undefined;
+    /** Threads that checksum pages beside the loop. */
+    readonly pageThreads: number | undefined;
   };
   /** Layers over single volumes, not yet checked. */
   readonly layers: ReadonlyMap<string, { readonly description: unknown; readonly where: string }>;
@@ -92,6 +94,7 @@ export function resolveSettings(sources: readonly GivenSettings[]): Settings {
       nodeCacheBytes: reader.size("pool.nodeCache"),
       collectAboveRatio: reader.number("pool.collectAboveRatio", { minimum: 1.05, maximum: 100 }),
       scrubBytesPerSecond: reader.size("pool.scrubPace"),
+      pageThreads: reader.integer("pool.pageThreads", { minimum: 0, maximum: 16 }),
     },
     layers: reader.layers(),
   };

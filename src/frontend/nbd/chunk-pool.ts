@@ -6,6 +6,7 @@
  * chunks; the rest is the garbage collector's.
  */
 import { assert } from "../../base/assert.ts";
+import type { PageThreads } from "../../ports/mod.ts";
 
 /** What an idle connection holds. */
 export const SMALL_BYTES = 8 * 1024;
@@ -27,9 +28,9 @@ export class Chunk {
   readonly #pool: ChunkPool;
   references = 0;
 
-  constructor(pool: ChunkPool, lengthBytes: number, home: Chunk[] | undefined) {
-    this.bytes = Buffer.allocUnsafeSlow(lengthBytes);
-    this.view = new DataView(this.bytes.buffer);
+  constructor(pool: ChunkPool, bytes: Buffer, home: Chunk[] | undefined) {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#pool = pool;
     this.#home = home;
   }
@@ -52,16 +53,22 @@ export class ChunkPool {
   readonly #small: Chunk[] = [];
   readonly #large: Chunk[] = [];
   readonly #long: Chunk[] = [];
+  readonly #pageThreads: Pick<PageThreads, "allocate"> | undefined;
   #longFreeBytes = 0;
   /** Bytes of chunks that are in use. */
   usedBytes = 0;
 
+  /** `pageThreads`: large chunks stand in memory that they see, as long as there is some. */
+  constructor(pageThreads?: Pick<PageThreads, "allocate">) {
+    this.#pageThreads = pageThreads;
+  }
+
   small(): Chunk {
-    return this.#out(this.#small.pop() ?? new Chunk(this, SMALL_BYTES, this.#small));
+    return this.#out(this.#small.pop() ?? new Chunk(this, Buffer.allocUnsafeSlow(SMALL_BYTES), this.#small));
   }
 
   large(): Chunk {
-    return this.#out(this.#large.pop() ?? new Chunk(this, LARGE_BYTES, this.#large));
+    return this.#out(this.#large.pop() ?? new Chunk(this, this.#largeBytes(), this.#large));
   }
 
   /** A chunk with room for `lengthBytes`: a large one, as long as there are not too many about. */
@@ -70,7 +77,7 @@ export class ChunkPool {
     if (lengthBytes <= SMALL_BYTES) return this.small();
     const sizeBytes = 2 ** Math.ceil(Math.log2(lengthBytes));
     const index = this.#long.findIndex((chunk) => chunk.lengthBytes === sizeBytes);
-    if (index < 0) return this.#out(new Chunk(this, sizeBytes, undefined));
+    if (index < 0) return this.#out(new Chunk(this, Buffer.allocUnsafeSlow(sizeBytes), undefined));
     this.#longFreeBytes -= sizeBytes;
     return this.#out(this.#long.splice(index, 1)[0]!);
   }
@@ -90,9 +97,10 @@ export class ChunkPool {
     }
   }
 
-  /** A chunk that must not be used again by anybody, although nobody holds it. */
-  abandon(chunk: Chunk): void {
-    this.usedBytes -= chunk.lengthBytes;
+  #largeBytes(): Buffer {
+    const shared = this.#pageThreads?.allocate(LARGE_BYTES);
+    if (shared === undefined) return Buffer.allocUnsafeSlow(LARGE_BYTES);
+    return Buffer.from(shared.buffer, shared.byteOffset, LARGE_BYTES);
   }
 
   #out(chunk: Chunk): Chunk {

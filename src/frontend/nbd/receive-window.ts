@@ -18,6 +18,8 @@ export class ReceiveWindow {
   chunk: Chunk;
   start = 0;
   end = 0;
+  /** Chunks from before a reset. */
+  readonly #before: Chunk[] = [];
   #wantedBytes = 1;
   #offeredBytes = 0;
   #busyReads = 0;
@@ -94,9 +96,9 @@ export class ReceiveWindow {
     this.chunk = next;
   }
 
-  /** Forgets everything that arrived. The old chunk may still be known to the socket, so nobody gets it again. */
+  /** Forgets everything that arrived. The old chunk may still be known to the socket, so nobody gets it before that closes. */
   reset(): void {
-    this.#pool.abandon(this.chunk);
+    this.#before.push(this.chunk);
     this.chunk = this.#pool.small();
     this.start = this.end = 0;
     this.#wantedBytes = 1;
@@ -105,5 +107,6 @@ export class ReceiveWindow {
   close(): void {
     this.start = this.end = 0;
     this.chunk.release();
+    for (const chunk of this.#before.splice(0)) chunk.release();
   }
 }

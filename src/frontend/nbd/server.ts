@@ -8,6 +8,7 @@ import type {
   Clock,
   Listener,
   Network,
+  PageThreads,
   Peer,
   StreamAddress,
   StreamReceiver,
@@ -25,6 +26,7 @@ export interface NbdServerOptions {
   readonly exports: NbdExports;
   readonly clock: Clock;
   readonly limits?: Partial<NbdLimits>;
+  readonly pageThreads?: PageThreads | undefined;
   /** Told why a connection was closed by us: its peer and a sentence. */
   readonly report?: (peer: string, sentence: string) => void;
 }
@@ -39,7 +41,7 @@ export class NbdServer {
   readonly #clock: Clock;
   readonly #limits: NbdLimits;
   readonly #report: (peer: string, sentence: string) => void;
-  readonly #pool = new ChunkPool();
+  readonly #pool: ChunkPool;
   readonly #budget: ByteBudget;
   readonly #connections = new Set<Connection>();
   readonly #listeners: Listener[] = [];
@@ -51,6 +53,7 @@ export class NbdServer {
     this.#clock = options.clock;
     this.#limits = { ...DEFAULT_NBD_LIMITS, ...options.limits };
     this.#report = options.report ?? (() => {});
+    this.#pool = new ChunkPool(options.pageThreads);
     this.#budget = new ByteBudget(this.#limits.totalBytesMax);
   }
 

@@ -30,6 +30,8 @@ import type { Segments } from "./segments.ts";
 const ARENA_BYTES = 4 * 1024 * 1024;
 /** Data of at least this length is written from where it stands; below, a copy is cheaper than another part. */
 const DIRECT_BYTES = 32 * 1024;
+/** Batches on their way at once: the kernel's lock lets one file's writers in one by one, so one more waits at its door. */
+const FLIGHTS_MAX = 2;
 /** Appended while a batch flies, at most. */
 const PENDING_BYTES_MAX = 64 * 1024 * 1024;
 /** Room at a segment's end that only the pool's own small records may use. */
@@ -41,6 +43,10 @@ const HEAVY_SYNC_BYTES = 8 * 1024 * 1024;
 /** A write that held up the loop for so long leaves writing to others for a while. */
 const SLOW_WRITE_MS = 1;
 const SLOW_MS = 50;
+
+/** When nothing was written for so long, nobody else is there whom a longer write would keep waiting. */
+const ALONE_MS = 0.02;
+const ALONE_FACTOR = 4;
 
 export const KIND_NAMES: Readonly<Record<number, string>> = {
   [RecordKind.write]: "write",
@@ -60,9 +66,18 @@ export interface RecordToAppend {
   readonly length: number;
   /** Whole pages, in order; at most a merged page, the body and another merged page. */
   readonly data: readonly Uint8Array[];
+  /** Checksums of its pages, where they are known already. */
+  readonly checksums?: Uint32Array | undefined;
   readonly payload?: Uint8Array;
   /** Catalogue records: what the observer is told. */
   readonly catalogue?: { readonly operation: string; readonly object: number };
+}
+
+/** A batch that another thread writes. */
+interface Flight {
+  readonly end: number;
+  readonly landed: Deferred;
+  isDone: boolean;
 }
 
 export class Log {
@@ -72,10 +87,10 @@ export class Log {
   readonly #counters: PoolCounters;
   #arena = new Uint32Array(ARENA_BYTES / 4);
   #arenaBytes = new Uint8Array(this.#arena.buffer);
-  /** The other arena, while it is not being written from. */
-  #spareArena: Uint32Array<ArrayBuffer> | undefined = new Uint32Array(ARENA_BYTES / 4);
-  /** A batch on its way to the kernel on another thread. */
-  #flying: Deferred | undefined;
+  /** The other arenas, while they are not being written from. */
+  readonly #spareArenas: Uint32Array<ArrayBuffer>[] = [];
+  /** Batches on their way to the kernel on other threads, in order. */
+  readonly #flights: Flight[] = [];
   #filled = 0;
   #partStart = 0;
   #parts: Uint8Array[] = [];
@@ -87,6 +102,7 @@ export class Log {
   #syncGroup: Deferred | undefined;
   #syncing: Deferred | undefined;
   #syncingBytes = 0;
+  #writtenAtMs = 0;
   /** Until then another thread writes everything. */
   #slowUntilMs = 0;
   /** Segments that a sync has to cover, with the bytes that are with the kernel and not durable. */
@@ -159,7 +175,7 @@ export class Log {
 
   /** Whether a record can be gathered: while a batch flies, only so much, and nothing once a sync waits for it. */
   #takesNow(headerBytes: number, dataBytes: number): boolean {
-    if (this.#flying === undefined) return true;
+    if (this.#flights.length === 0) return true;
     if (this.#syncGroup !== undefined && this.#syncing === undefined) return false;
     return this.#arenaFits(headerBytes, dataBytes) && this.position - this.written < PENDING_BYTES_MAX;
   }
@@ -183,7 +199,7 @@ export class Log {
       "a record fits an empty segment",
     );
     if (this.room >= bytes + (privileged ? 0 : PRIVILEGED_BYTES)) {
-      if (this.#flying !== undefined) return this.#flying.promise;
+      if (this.#flights.length > 0) return this.#flights[0]!.landed.promise;
       if (this.#unsyncedBytes > UNSYNCED_MAX * this.#settings.syncBytes) await this.flush();
       return;
     }
@@ -203,7 +219,7 @@ export class Log {
     const next = this.#next ?? (await this.#segments.take(SegmentKind.log, privileged ? "upkeep" : "client"));
     this.#next = undefined;
     // Nothing else is appended meanwhile: there is no room.
-    while (this.#flying !== undefined) await this.#flying.promise;
+    while (this.#flights.length > 0) await this.#flights[0]!.landed.promise;
     this.writeOut();
     this.check();
     const { segment } = this;
@@ -283,11 +299,12 @@ export class Log {
     let sum = at + RECORD_HEADER_BYTES / 4;
     this.checksums = this.#arena;
     this.checksumsAt = sum;
-    for (const part of data) {
-      for (let offset = 0; offset < part.length; offset += PAGE_BYTES) {
-        this.#arena[sum] = part.length === PAGE_BYTES ? checksum(part) : checksumAt(part, offset, PAGE_BYTES);
-        sum += 1;
-      }
+    if (record.checksums !== undefined) {
+      assert(record.checksums.length === dataPages, "a checksum for each page");
+      this.#arena.set(record.checksums, sum);
+      sum += dataPages;
+    } else {
+      sum = this.#checksumPages(data, sum);
     }
     if (payload !== undefined) this.#arenaBytes.set(payload, sum * 4);
     this.#arenaBytes.fill(0, sum * 4 + payloadBytes, this.#filled + headerBytes);
@@ -343,10 +360,26 @@ export class Log {
     return dataPosition;
   }
 
+  #checksumPages(data: readonly Uint8Array[], at: number): number {
+    let sum = at;
+    for (const part of data) {
+      for (let offset = 0; offset < part.length; offset += PAGE_BYTES) {
+        this.#arena[sum] = part.length === PAGE_BYTES ? checksum(part) : checksumAt(part, offset, PAGE_BYTES);
+        sum += 1;
+      }
+    }
+    return sum;
+  }
+
   #closePart(): void {
     if (this.#filled > this.#partStart)
       this.#parts.push(this.#arenaBytes.subarray(this.#partStart, this.#filled));
     this.#partStart = this.#filled;
+  }
+
+  /** Whether what is appended now waits for a batch that is on its way. */
+  get isFlying(): boolean {
+    return this.#flights.length > 0;
   }
 
   /** Resolves when everything appended so far is written; undefined when it is. */
@@ -354,7 +387,7 @@ export class Log {
     if (this.failed !== undefined) throw this.failed;
     if (this.position === this.written) return undefined;
     if (this.#world.plants?.has("early-ack")) return undefined;
-    if (this.#flying !== undefined && this.#filled === 0) return this.#flying.promise;
+    if (this.#filled === 0 && this.#flights.length > 0) return this.#flights.at(-1)!.landed.promise;
     this.#batch ??= new Deferred();
     return this.#batch.promise;
   }
@@ -390,10 +423,8 @@ export class Log {
 
   #endTurn(): void {
     if (this.failed !== undefined) return;
-    if (this.#flying === undefined) {
-      if (this.position - this.written >= this.#asideBytes) this.#sendAside();
-      else this.writeOut();
-    }
+    if (this.#gatheredBytes >= this.#asideBytes) this.#sendAside();
+    else this.writeOut();
     this.#syncIfDue();
     this.#timer ??= this.#closed
       ? undefined
@@ -407,17 +438,20 @@ export class Log {
 
   /**
    * From how many bytes on another thread writes. While much is synced, or memory for the page cache is short, the
-   * kernel may hold up a writer for milliseconds, so then the loop writes nothing itself.
+   * kernel may hold up a writer for milliseconds, so then the loop writes nothing itself. A client that waits for
+   * each answer is answered sooner without a hand-over.
    */
   get #asideBytes(): number {
     const isHeavy = this.#syncing !== undefined && this.#syncingBytes >= HEAVY_SYNC_BYTES;
-    if (isHeavy || this.#world.clock.nowMs() < this.#slowUntilMs) return 1;
-    return this.#settings.writeAsideBytes;
+    const nowMs = this.#world.clock.nowMs();
+    if (isHeavy || nowMs < this.#slowUntilMs) return 1;
+    const { writeAsideBytes } = this.#settings;
+    return nowMs - this.#writtenAtMs > ALONE_MS ? ALONE_FACTOR * writeAsideBytes : writeAsideBytes;
   }
 
   /** Hands everything appended so far to the kernel, now; does nothing while a batch flies. Sets `failed` rather than throw. */
   writeOut(): void {
-    if (this.position === this.written || this.failed !== undefined || this.#flying !== undefined) return;
+    if (this.position === this.written || this.failed !== undefined || this.#flights.length > 0) return;
     this.#closePart();
     const { clock } = this.#world;
     const beganMs = clock.nowMs();
@@ -438,54 +472,69 @@ export class Log {
     batch?.resolve();
   }
 
-  /** Sends everything appended so far to the kernel on another thread; the loop goes on with the other arena. */
+  /** Appended and neither written nor on its way. */
+  get #gatheredBytes(): number {
+    return this.position - (this.#flights.at(-1)?.end ?? this.written);
+  }
+
+  /** Sends what has gathered to the kernel on another thread, unless enough are at it; the loop goes on with another arena. */
   #sendAside(): void {
+    if (this.#flights.length >= FLIGHTS_MAX) return;
     this.#closePart();
-    const end = this.position;
-    const flying = this.#batch ?? new Deferred();
+    const flight: Flight = { end: this.position, landed: this.#batch ?? new Deferred(), isDone: false };
     const parts = this.#parts;
     const arena = this.#arena;
+    const position = this.#flights.at(-1)?.end ?? this.written;
     this.#batch = undefined;
-    this.#flying = flying;
+    this.#flights.push(flight);
     this.#parts = [];
     this.#filled = 0;
     this.#partStart = 0;
-    this.#arena = this.#spareArena!;
+    this.#arena = this.#spareArenas.pop() ?? new Uint32Array(ARENA_BYTES / 4);
     this.#arenaBytes = new Uint8Array(this.#arena.buffer);
-    this.#spareArena = undefined;
-    this.segment.file!.writeAside(this.written, parts).then(
+    this.segment.file!.writeAside(position, parts).then(
       () => {
-        this.#spareArena = arena;
-        this.#flying = undefined;
-        if (this.failed !== undefined) {
-          flying.reject(this.failed);
-          return;
-        }
-        this.#arrived(end);
-        // A sync that is due goes before those who wait append again; they held back for it.
-        if (this.position - this.written >= this.#asideBytes) this.#sendAside();
-        else this.#syncIfDue();
-        flying.resolve();
-        if (this.position !== this.written || this.#syncGroup !== undefined) this.#plan();
+        this.#spareArenas.push(arena);
+        flight.isDone = true;
+        this.#land();
       },
       (error) => {
-        this.#flying = undefined;
-        flying.reject(this.fail(error));
+        this.fail(error);
+        flight.isDone = true;
+        this.#land();
       },
     );
+  }
+
+  /** Batches end in their order, whichever thread was faster. */
+  #land(): void {
+    while (this.#flights[0]?.isDone) {
+      const flight = this.#flights.shift()!;
+      if (this.failed !== undefined) {
+        flight.landed.reject(this.failed);
+        continue;
+      }
+      this.#arrived(flight.end);
+      // A sync that is due goes before those who wait append again; they held back for it.
+      if (this.#gatheredBytes >= this.#asideBytes) this.#sendAside();
+      else this.#syncIfDue();
+      flight.landed.resolve();
+      if (this.position !== this.written || this.#syncGroup !== undefined) this.#plan();
+    }
   }
 
   /** Everything up to `end` of the current segment is with the kernel. */
   #arrived(end: number): void {
     const bytes = end - this.written;
     this.written = end;
+    this.#writtenAtMs = this.#world.clock.nowMs();
     this.#unsynced.set(this.segment, (this.#unsynced.get(this.segment) ?? 0) + bytes);
     this.#unsyncedBytes += bytes;
     this.#counters.logBytesWritten += bytes;
   }
 
   #sync(): void {
-    if (this.#syncing !== undefined || this.#flying !== undefined || this.failed !== undefined) return;
+    if (this.#syncing !== undefined || this.#flights.length > 0 || this.failed !== undefined) return;
     this.writeOut();
     if (this.failed !== undefined) return;
     const group = this.#syncGroup ?? new Deferred();

@@ -346,6 +346,22 @@ export class Segments {
     }
   }
 
+  /** Like the file's `readPages`; the segment stays until it resolves. */
+  readPages(
+    number: number,
+    position: number,
+    target: Uint8Array,
+    sums: Uint32Array,
+  ): Promise<boolean> | undefined {
+    const segment = this.get(number);
+    const reading = segment.file?.readPages(position, target, sums);
+    if (reading === undefined) return undefined;
+    segment.readers += 1;
+    return reading.finally(() => {
+      segment.readers -= 1;
+    });
+  }
+
   /**
    * Makes durable what was written to a segment, also through a handle that was closed since: a sync is about the
    * file, and an error that no sync has told yet is told to a new handle too.

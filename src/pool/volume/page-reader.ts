@@ -26,12 +26,51 @@ export class PageReader {
   #offset = 0;
   #pages = 0;
 
+  /** A long read came in this turn of the loop. */
+  #readThisTurn = false;
+  readonly #turnEnded = () => {
+    this.#readThisTurn = false;
+  };
+
   constructor(engine: Engine) {
     this.#engine = engine;
   }
 
   /** Fills `target` with the map's bytes at `offset`; undefined when that was done at once. */
   read(map: () => MapRoot, offset: number, target: Uint8Array): Promise<void> | undefined {
+    if (target.length >= this.#engine.settings.readAsideBytes) {
+      const aside = this.#readAside(map, offset, target);
+      if (aside !== undefined) return aside;
+    }
+    return this.#read(map, offset, target);
+  }
+
+  /**
+   * Has other threads read and compare a long read, while more of them come: one by itself is faster read here.
+   * Undefined when it is not theirs. What they do not find, or find different, is read in the ordinary way.
+   */
+  #readAside(map: () => MapRoot, offset: number, target: Uint8Array): Promise<void> | undefined {
+    const { world, segments } = this.#engine;
+    if (world.pageThreads === undefined || offset % PAGE_BYTES !== 0 || target.length % PAGE_BYTES !== 0)
+      return undefined;
+    const isFirst = !this.#readThisTurn && world.pageThreads.inWork === 0;
+    if (!this.#readThisTurn) {
+      this.#readThisTurn = true;
+      world.clock.soon(this.#turnEnded);
+    }
+    if (isFirst) return undefined;
+    const pages = target.length / PAGE_BYTES;
+    if (!this.#findRun(map(), offset / PAGE_BYTES, pages)) return undefined;
+    if (this.#pages < pages || this.#kind !== EntryKind.own) return undefined;
+    if (!this.#settled(this.#segment, this.#offset, pages)) return undefined;
+    const reading = segments.readPages(this.#segment, this.#offset, target, this.#sums.subarray(0, pages));
+    return reading?.then((matches) => {
+      if (matches) this.#engine.counters.clientBytesRead += target.length;
+      return matches ? undefined : this.#read(map, offset, target);
+    });
+  }
+
+  #read(map: () => MapRoot, offset: number, target: Uint8Array): Promise<void> | undefined {
     let done = 0;
     while (done < target.length) {
       const advanced = this.#readRunNow(map(), offset + done, target, done);

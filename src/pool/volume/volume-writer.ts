@@ -27,16 +27,30 @@ export class VolumeWriter {
   write(volume: VolumeObject, offset: number, source: Uint8Array, flags: number): Completion {
     const inPage = offset % PAGE_BYTES;
     const tail = (offset + source.length) % PAGE_BYTES;
-    const wait =
-      inPage === 0 && tail === 0
-        ? this.#tryAligned(volume, offset, source)
-        : this.#tryUnaligned(volume, offset, source, undefined);
-    if (wait === undefined) return this.finish(flags);
     if (inPage === 0 && tail === 0) {
-      return persist(wait, () => this.#tryAligned(volume, offset, source)).then(() => this.finish(flags));
+      // While a batch flies this one waits anyway, so other threads have time for its checksums.
+      const sums = this.#engine.log.isFlying ? this.#engine.world.pageThreads?.checksums(source) : undefined;
+      if (sums === undefined) return this.#writeAligned(volume, offset, source, flags, undefined);
+      return sums.then((known) => this.#writeAligned(volume, offset, source, flags, known));
     }
+    const wait = this.#tryUnaligned(volume, offset, source, undefined);
+    if (wait === undefined) return this.finish(flags);
     const edges = this.#edges(offset, offset + source.length);
     return persist(wait, () => this.#tryUnaligned(volume, offset, source, edges)).then(() =>
+      this.finish(flags),
+    );
+  }
+
+  #writeAligned(
+    volume: VolumeObject,
+    offset: number,
+    source: Uint8Array,
+    flags: number,
+    checksums: Uint32Array | undefined,
+  ): Completion {
+    const wait = this.#tryAligned(volume, offset, source, checksums);
+    if (wait === undefined) return this.finish(flags);
+    return persist(wait, () => this.#tryAligned(volume, offset, source, checksums)).then(() =>
       this.finish(flags),
     );
   }
@@ -45,7 +59,12 @@ export class VolumeWriter {
     return (flags & RequestFlag.fua) !== 0 ? this.#engine.log.flush() : this.#engine.log.whenWritten();
   }
 
-  #tryAligned(volume: VolumeObject, offset: number, source: Uint8Array): Promise<void> | undefined {
+  #tryAligned(
+    volume: VolumeObject,
+    offset: number,
+    source: Uint8Array,
+    checksums: Uint32Array | undefined,
+  ): Promise<void> | undefined {
     const engine = this.#engine;
     const { tree, log } = engine;
     inside(volume, offset + source.length);
@@ -61,6 +80,7 @@ export class VolumeWriter {
       offset,
       length: source.length,
       data: [source],
+      checksums,
     });
     tree.mapData(volume.map, first, count, log.segment, position, log.checksums, log.checksumsAt);
     engine.counters.clientBytesWritten += source.length;

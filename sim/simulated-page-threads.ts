@@ -1,0 +1,38 @@
+/**
+ * Page threads as one simulated process has them: sums that come later, or not at all.
+ * Always holds: they are made from the bytes as they stand when they come, so that a buffer reused too early shows.
+ */
+import { checksumAt } from "../src/base/checksum.ts";
+import type { PageThreads } from "../src/ports/mod.ts";
+import type { SimulatedProcess } from "./simulated-clock.ts";
+import type { SimulatedRandom } from "./simulated-random.ts";
+
+const pageBytes = 4096;
+
+export class SimulatedPageThreads implements PageThreads {
+  readonly #process: SimulatedProcess;
+  readonly #random: SimulatedRandom;
+  inWork = 0;
+
+  constructor(process: SimulatedProcess, random: SimulatedRandom) {
+    this.#process = process;
+    this.#random = random;
+  }
+
+  allocate(): undefined {}
+
+  checksums(bytes: Uint8Array): Promise<Uint32Array | undefined> | undefined {
+    if (this.#random.chance(0.3)) return undefined;
+    const dies = this.#random.chance(0.05);
+    this.inWork++;
+    return new Promise((resolve) => {
+      this.#process.after(this.#random.fraction() * 0.2, () => {
+        this.inWork--;
+        const sums = new Uint32Array(bytes.length / pageBytes);
+        for (let page = 0; page < sums.length; page++)
+          sums[page] = checksumAt(bytes, page * pageBytes, pageBytes);
+        resolve(dies ? undefined : sums);
+      });
+    });
+  }
+}
