@@ -52,4 +52,6 @@ export const THREAD_READY = 1;
 export interface ThreadStart {
   readonly board: SharedArrayBuffer;
   readonly memory: SharedArrayBuffer;
+  /** A thread looks for a job for so long before it sleeps. */
+  readonly lookMs: number;
 }

@@ -19,10 +19,8 @@ import {
 } from "./job-board.ts";
 
 const PAGE_BYTES = 4096;
-/** Looks for so long before it sleeps: the next job of a busy loop is there sooner than a wake-up takes. */
-const SPIN_MS = 0.02;
 
-const { board, memory } = workerData as ThreadStart;
+const { board, memory, lookMs } = workerData as ThreadStart;
 const words = new Int32Array(board);
 const sums = new Uint32Array(board);
 const bytes = new Uint8Array(memory);
@@ -35,7 +33,7 @@ function take(): number | undefined {
 
 /** Until the bell has rung since `heard`. */
 function waitForBell(heard: number): void {
-  const untilMs = performance.now() + SPIN_MS;
+  const untilMs = performance.now() + lookMs;
   while (performance.now() < untilMs) if (Atomics.load(words, Word.bell) !== heard) return;
   Atomics.wait(words, Word.bell, heard);
 }

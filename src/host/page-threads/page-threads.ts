@@ -30,6 +30,12 @@ const MEMORY_BYTES = 32 * 1024 * 1024;
 const PAGES_MIN = 16;
 /** What ends soon is worth looking for each turn; after that the loop may sleep. */
 const LOOK_MS = 0.2;
+/**
+ * A busy loop has the next job sooner than a thread wakes up, which on a virtual machine costs the loop 5 µs and the
+ * job 40. Where threads, loop and clients share few processors, looking takes time from the others.
+ */
+const LOOK_MS_ROOMY = 0.1;
+const LOOK_MS_TIGHT = 0.02;
 /** A job on its way is dead when its thread is. */
 const THREAD_DIED = -1;
 
@@ -64,7 +70,8 @@ export class HostPageThreads implements PageThreads {
     this.#memory = new SharedArrayBuffer(options.memoryBytes);
     this.#words = new Int32Array(board);
     this.#sums = new Uint32Array(board);
-    const start: ThreadStart = { board, memory: this.#memory };
+    const lookMs = availableParallelism() >= 2 * options.count ? LOOK_MS_ROOMY : LOOK_MS_TIGHT;
+    const start: ThreadStart = { board, memory: this.#memory, lookMs };
     this.#threads = Array.from({ length: options.count }, () => this.#start(start));
     this.ready = this.#begin();
   }
