@@ -40,6 +40,7 @@ const LOOK_MS_TIGHT = 0.02;
 const THREAD_DIED = -1;
 
 interface Thread {
+  readonly worker: Worker;
   readonly ready: Promise<void>;
   readonly ended: Promise<void>;
 }
@@ -91,7 +92,7 @@ export class HostPageThreads implements PageThreads {
       ended.resolve();
       this.#died();
     });
-    return { ready: ready.promise, ended: ended.promise };
+    return { worker, ready: ready.promise, ended: ended.promise };
   }
 
   async #begin(): Promise<void> {
@@ -172,6 +173,8 @@ export class HostPageThreads implements PageThreads {
   async close(): Promise<void> {
     this.#isClosing = true;
     this.#isUsable = false;
+    // Else a loop with nothing else to wait for would end the process before them.
+    for (const { worker } of this.#threads) worker.ref();
     await Promise.all(this.#threads.map((thread) => thread.ready));
     Atomics.store(this.#words, Word.ending, 1);
     this.#ring();
