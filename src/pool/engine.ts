@@ -11,6 +11,7 @@ import { NodeTable } from "./map/node-table.ts";
 import { ReclaimQueue } from "./map/reclaim-queue.ts";
 import { Tree } from "./map/tree.ts";
 import type { PoolCounters, PoolSettings } from "./pool-api.ts";
+import { Slices } from "./slices.ts";
 import { Catalogue } from "./volume/catalogue.ts";
 import type { PoolWorld } from "./world.ts";
 
@@ -29,6 +30,7 @@ export class Engine {
     segmentsCollected: 0,
     checksumErrors: 0,
   };
+  readonly slices: Slices;
   readonly segments: Segments;
   readonly store: MetadataStore;
   readonly nodes = new NodeTable();
@@ -52,6 +54,7 @@ export class Engine {
   constructor(world: PoolWorld, settings: PoolSettings) {
     this.world = world;
     this.settings = settings;
+    this.slices = new Slices(world.clock);
     this.segments = new Segments(world.disk, world.random, settings);
     this.store = new MetadataStore(this.segments, this.counters);
     this.cache = new NodeCache(this.nodes, this.store, this.counters, () => settings.nodeCacheBytes);

@@ -8,7 +8,6 @@
  */
 import { RopewalkError } from "../../base/errors.ts";
 import { bytesOfWords } from "../../base/words.ts";
-import { nextTurn } from "../../ports/mod.ts";
 import type { Engine } from "../engine.ts";
 import { roundUp } from "../format/layout.ts";
 import { NODE_WORDS_MAX } from "../format/node-codec.ts";
@@ -21,8 +20,6 @@ import { nodeIndex } from "../map/node-table.ts";
 import { PAGE_WORDS, type PagedTable } from "../map/paged-table.ts";
 import { encodeRoot } from "./checkpoint-root.ts";
 
-/** Work of one turn, in milliseconds. */
-const SLICE_MS = 1.5;
 /** Metadata segments with less than this share live are emptied, a few pieces with each checkpoint. */
 const EMPTY_BELOW = 0.5;
 const RELOCATE_BYTES_MAX = 16 * 1024 * 1024;
@@ -202,17 +199,12 @@ export class Checkpointer {
   /** Returns the superblock that the newer slot has now. */
   async #write(cut: Cut): Promise<Uint8Array> {
     const engine = this.#engine;
-    const { cache, nodes, segments, log, store, world } = engine;
+    const { cache, nodes, segments, log, store, slices, world } = engine;
     const { plants } = world;
     const logDurable = plants?.has("slot-before-segments") ? Promise.resolve() : log.flushAll();
     // Unobserved until awaited below; a failure is told there.
     logDurable?.catch(() => undefined);
     const { obsolete, previous } = cut;
-    let sliceEnd = world.clock.nowMs() + SLICE_MS;
-    const breathe = async () => {
-      await nextTurn(world.clock);
-      sliceEnd = world.clock.nowMs() + SLICE_MS;
-    };
 
     // Nodes.
     const place = async (id: number, words: Uint32Array) => {
@@ -241,7 +233,7 @@ export class Checkpointer {
         const words = cache.encodeFrozen(node);
         this.#placeNode(node.id, store.put(words, words.length), cut);
       }
-      if (world.clock.nowMs() > sliceEnd) await breathe();
+      if (slices.isOver) await slices.next();
     }
 
     // Owner pages.
@@ -255,7 +247,7 @@ export class Checkpointer {
       segments.setOwnersPlaceLate(row, segment.number, placed);
       if (segment.row !== row) store.free(placed.segment, placed.length);
       owners.saved = length;
-      if (world.clock.nowMs() > sliceEnd) await breathe();
+      if (slices.isOver) await slices.next();
     }
 
     // Table pages, then their directory, then the root.
@@ -265,7 +257,7 @@ export class Checkpointer {
         const old = table.places[pageNumber];
         if (old !== undefined) obsolete.push({ ...old, length: PAGE_WORDS * 4 });
         table.places[pageNumber] = store.put(table.frozenPage(pageNumber), PAGE_WORDS);
-        if (world.clock.nowMs() > sliceEnd) await breathe();
+        if (slices.isOver) await slices.next();
       }
     };
     const written: [PagedTable, number[]][] = [
@@ -432,7 +424,7 @@ export class Checkpointer {
    * pieces are copied as they are, and their places change in the tables.
    */
   async #relocate(): Promise<void> {
-    const { nodes, segments, store, cache, world } = this.#engine;
+    const { nodes, segments, store, cache, slices } = this.#engine;
     const capacity = segments.segmentBytes;
     const candidates: Segment[] = [];
     for (const segment of segments.all.values()) {
@@ -454,12 +446,8 @@ export class Checkpointer {
       victims.add(segment.number);
     }
     if (victims.size === 0) return;
-    let sliceEnd = world.clock.nowMs() + SLICE_MS;
     for (let index = 0; index < nodes.bound; index += 1) {
-      if (world.clock.nowMs() > sliceEnd) {
-        await nextTurn(world.clock);
-        sliceEnd = world.clock.nowMs() + SLICE_MS;
-      }
+      if (slices.isOver) await slices.next();
       const id = nodes.idAt(index);
       if (id === 0 || !victims.has(nodes.placeSegment(id))) continue;
       if (cache.get(id)?.dirty) continue;

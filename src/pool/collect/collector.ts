@@ -77,7 +77,7 @@ export class Collector {
     this.#engine = engine;
     this.#checkpointer = checkpointer;
     this.#window = new BlockWindow(engine.segments);
-    this.#pace = new Pace(engine.world.clock);
+    this.#pace = new Pace(engine.world.clock, engine.slices);
     checkpointer.beforeSlot = () => this.#sync();
   }
 

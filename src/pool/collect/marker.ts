@@ -6,14 +6,12 @@
  * meanwhile mark too. Counts that do not agree with what was seen are left alone; `verify` names them.
  */
 import { RopewalkError } from "../../base/errors.ts";
-import { nextTurn } from "../../ports/mod.ts";
 import type { Engine } from "../engine.ts";
 import { FANOUT, LEAF_PAGES, NODE_INDEX_FIRST } from "../format/layout.ts";
 import type { InnerNode } from "../map/inner-node.ts";
 import { EntryKind, KIND_SHIFT, type Leaf, VALUE_MASK } from "../map/leaf.ts";
 import { nodeIndex } from "../map/node-table.ts";
 
-const SLICE_MS = 1;
 /** Leaves looked after in one pass: some 100 bytes of marks each. */
 const CANDIDATES_MAX = 65_536;
 const MARK_WORDS = LEAF_PAGES / 32;
@@ -87,14 +85,13 @@ export class Marker {
 
   /** Visits all nodes of a level that existed at the start or came since; false when one cannot be read. */
   async #eachNode(level: number, visit: (node: InnerNode | Leaf) => void): Promise<boolean> {
-    const { nodes, cache, world } = this.#engine;
-    let sliceEnd = world.clock.nowMs() + SLICE_MS;
+    const { nodes, cache, slices } = this.#engine;
     for (let index = NODE_INDEX_FIRST; index < nodes.bound; index += 1) {
       if (this.#closed) return false;
-      if (world.clock.nowMs() > sliceEnd) {
+      if (slices.isOver) {
         this.#engine.planEviction();
-        await nextTurn(world.clock);
-        sliceEnd = world.clock.nowMs() + SLICE_MS;
+        await slices.next();
+        if (this.#closed) return false;
       }
       const id = nodes.idAt(index);
       if (id === 0 || nodes.level(id) !== level) continue;

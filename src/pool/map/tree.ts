@@ -18,6 +18,7 @@ import type { Segment } from "../log/segment.ts";
 import type { Segments } from "../log/segments.ts";
 import type { InnerNode } from "./inner-node.ts";
 import { EntryKind, KIND_SHIFT, type Leaf, VALUE_MASK } from "./leaf.ts";
+import { ENTRY_WORDS } from "./leaf-slab.ts";
 import { heightFor, type MapRoot, slotAt } from "./map-root.ts";
 import type { NodeCache } from "./node-cache.ts";
 import type { ReclaimQueue } from "./reclaim-queue.ts";
@@ -243,8 +244,10 @@ export class Tree {
     let data = 0;
     let lastPosition = -1;
     let lastForeign = 0;
-    for (let page = source.nextPresent(from); page < from + count; page = source.nextPresent(page + 1)) {
-      const at = source.find(page);
+    let page = source.nextPresent(from);
+    // Entries stand in the order of their pages.
+    let at = page < from + count ? source.find(page) : 0;
+    for (; page < from + count; page = source.nextPresent(page + 1), at += ENTRY_WORDS) {
       const first = source.words[at]!;
       const kind = first >>> KIND_SHIFT;
       if (kind === EntryKind.zero) {

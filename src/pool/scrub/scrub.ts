@@ -7,7 +7,7 @@
  */
 import { checksumAt } from "../../base/checksum.ts";
 import { RopewalkError } from "../../base/errors.ts";
-import { nextTurn, sleep, type Timer } from "../../ports/mod.ts";
+import { sleep, type Timer } from "../../ports/mod.ts";
 import type { Engine } from "../engine.ts";
 import {
   NODE_INDEX_FIRST,
@@ -25,7 +25,6 @@ import { damagedPieces } from "./checkpoint-pieces.ts";
 import { damagedTail } from "./log-tail.ts";
 import { newestOf, slotContents } from "./newest-slot.ts";
 
-const SLICE_MS = 2;
 /** Longest sleep at a set pace, so that a pool can close and a new pace counts soon. */
 const SLEEP_MS_MAX = 200;
 /** Blocks read with one call when they stand one behind the other. */
@@ -50,7 +49,6 @@ class Scrub {
   #errors = 0;
   /** When the next piece is due at the set pace. */
   #dueMs = 0;
-  #sliceEnd = 0;
   readonly #buffer = new Uint8Array(RUN_BLOCKS_MAX * PAGE_BYTES);
 
   constructor(engine: Engine, options: ScrubOptions) {
@@ -82,10 +80,9 @@ class Scrub {
         this.#mayGoOn();
       }
     }
-    if (now > this.#sliceEnd) {
+    if (this.#engine.slices.isOver) {
       this.#options.onProgress?.(this.#blocks);
-      await nextTurn(clock);
-      this.#sliceEnd = clock.nowMs() + SLICE_MS;
+      await this.#engine.slices.next();
     }
   }
 
