@@ -16,9 +16,11 @@ test("a long turn of the loop is measured, remembered for its minute, and since 
   const { lastMinute, sinceStart } = meter.longestTurnMs();
   assert.ok(lastMinute >= measuredAtLeastMs, `${lastMinute} ms`);
   assert.equal(sinceStart, lastMinute);
-  await clock.step(60_000);
-  assert.ok(meter.longestTurnMs().lastMinute >= measuredAtLeastMs);
-  await clock.step(60_000);
+  for (let ended = 1; ended <= 6; ended += 1) {
+    await clock.step(10_000);
+    assert.ok(meter.longestTurnMs().lastMinute >= measuredAtLeastMs, `${ended * 10} s later`);
+  }
+  await clock.step(10_000);
   assert.ok(meter.longestTurnMs().lastMinute < lastMinute);
   assert.equal(meter.longestTurnMs().sinceStart, lastMinute);
 });
