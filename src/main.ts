@@ -128,9 +128,11 @@ class Daemon {
       this.#nbdAddresses.push(await this.#listenNbd({ kind: "tcp", ...address }, tls));
 
     await this.#openPool(stack, firstVolume);
-    key.resolve(await this.#readAdminKey());
+    const adminKey = await this.#readAdminKey();
+    key.resolve(adminKey);
     await this.#listenNbd({ kind: "unix", path: this.#directory.nbdSocket }, tls);
     this.#opened.resolve(this.#control!);
+    await this.#http?.warmUp(adminKey);
     await this.#directory.writeEndpoints({
       pid: process.pid,
       nbd: this.#nbdAddresses,
