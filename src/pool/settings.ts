@@ -18,7 +18,7 @@ export const DEFAULT_SETTINGS: PoolSettings = {
   checkpointNodeBytes: 96 * MIB,
   syncIntervalMs: 1000,
   syncBytes: 64 * MIB,
-  writeAsideBytes: MIB / 8,
+  writeAsideBytes: MIB / 64,
   readAsideBytes: MIB / 16,
   cursorLogBytes: 1024 * MIB,
   collectAboveRatio: 1.8,

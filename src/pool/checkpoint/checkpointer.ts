@@ -215,17 +215,15 @@ export class Checkpointer {
       } else this.#placeNode(id, store.put(words, words.length), cut);
     };
     for (const node of cut.nodes) {
-      const early = cache.early.get(node.id);
+      const early = cache.early.take(node.id);
       if (early !== undefined) {
-        cache.early.delete(node.id);
         await place(node.id, early);
       } else {
         if (!store.fits(NODE_WORDS_MAX)) {
           await store.makeRoom(NODE_WORDS_MAX);
           // Waiting let others run: the node may have changed, and been encoded early.
-          const changed = cache.early.get(node.id);
+          const changed = cache.early.take(node.id);
           if (changed !== undefined) {
-            cache.early.delete(node.id);
             await place(node.id, changed);
             continue;
           }
@@ -454,7 +452,7 @@ export class Checkpointer {
       const old = nodes.place(id);
       let words: Uint32Array;
       try {
-        words = store.readNow(old) ?? (await store.read(old));
+        words = store.readNow(old)?.slice() ?? (await store.read(old));
       } catch (error) {
         // A damaged piece stays where it is, for scrub to name.
         if (error instanceof RopewalkError && error.code === "CHECKSUM_MISMATCH") continue;

@@ -10,6 +10,7 @@ import { checksum } from "../../base/checksum.ts";
 import { RopewalkError } from "../../base/errors.ts";
 import { bytesOfWords } from "../../base/words.ts";
 import { roundUp, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES } from "../format/layout.ts";
+import { NODE_WORDS_MAX } from "../format/node-codec.ts";
 import { SegmentKind } from "../format/segment.ts";
 import type { Place } from "../format/superblock.ts";
 import type { Segment } from "../log/segment.ts";
@@ -30,6 +31,7 @@ interface Arena {
 }
 
 export class MetadataStore {
+  #scratch = new Uint32Array(NODE_WORDS_MAX);
   readonly #segments: Segments;
   readonly #counters: PoolCounters;
   #arena: Arena | undefined;
@@ -178,11 +180,12 @@ export class MetadataStore {
     }
   }
 
-  /** The piece's words if that needs no waiting, else undefined. CHECKSUM_MISMATCH */
+  /** The piece's words if that needs no waiting, else undefined; valid until the next call. CHECKSUM_MISMATCH */
   readNow(place: Place): Uint32Array<ArrayBuffer> | undefined {
     const held = this.#held(place);
     if (held !== undefined) return held;
-    const words = new Uint32Array(place.length / 4);
+    if (this.#scratch.length * 4 < place.length) this.#scratch = new Uint32Array(place.length / 4);
+    const words = this.#scratch.subarray(0, place.length / 4);
     const bytes = bytesOfWords(words);
     if (!this.#segments.readNow(place.segment, place.offset, bytes, 0, place.length)) return undefined;
     verify(bytes, place);

@@ -42,7 +42,7 @@ const UNSYNCED_MAX = 16;
 const HEAVY_SYNC_BYTES = 8 * 1024 * 1024;
 /** A write that held up the loop for so long leaves writing to others for a while. */
 const SLOW_WRITE_MS = 1;
-const SLOW_MS = 50;
+const SLOW_MS = 1000;
 
 /** When nothing was written for so long, nobody else is there whom a longer write would keep waiting. */
 const ALONE_MS = 0.02;

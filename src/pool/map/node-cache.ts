@@ -9,6 +9,7 @@ import { RopewalkError } from "../../base/errors.ts";
 import type { MetadataStore } from "../checkpoint/metadata-store.ts";
 import { decodeNode, encodeNode, NODE_WORDS_MAX } from "../format/node-codec.ts";
 import type { PoolCounters } from "../pool-api.ts";
+import { EarlyNodes } from "./early-nodes.ts";
 import { InnerNode } from "./inner-node.ts";
 import { Leaf } from "./leaf.ts";
 import { LeafSlab } from "./leaf-slab.ts";
@@ -33,7 +34,7 @@ export class NodeCache {
   readonly #fetching = new Map<number, Promise<Node>>();
   #dirty: Node[] = [];
   /** Nodes encoded ahead of the running checkpoint because they changed behind its cut. */
-  readonly early = new Map<number, Uint32Array>();
+  readonly early = new EarlyNodes();
   readonly #scratch = new Uint32Array(NODE_WORDS_MAX);
   bytes = 0;
   dirtyBytes = 0;
@@ -112,7 +113,7 @@ export class NodeCache {
 
   #encodeEarly(node: Node): void {
     this.#thaw(node);
-    this.early.set(node.id, this.#scratch.slice(0, encodeNode(node, this.#scratch)));
+    this.early.put(node.id, this.#scratch.subarray(0, encodeNode(node, this.#scratch)));
   }
 
   /** At a cut: the changed nodes, which the checkpoint now waits for. */

@@ -16,6 +16,7 @@ const RETRY_MS = 1000;
 
 export class Reclaimer {
   readonly #engine: Engine;
+  readonly #used = new Uint8Array(LEAF_PAGES);
   #running: Promise<void> | undefined;
   #planned = false;
   #closed = false;
@@ -145,7 +146,7 @@ export class Reclaimer {
     reclaim.forget(id);
     const position = referrer.foreignPosition(id);
     assert(position >= 0, "the last referrer refers to the leaf");
-    const used = new Uint8Array(LEAF_PAGES);
+    const used = this.#used.fill(0);
     referrer.forEach((_page, first, second) => {
       if (first >>> KIND_SHIFT === EntryKind.foreign && (first & VALUE_MASK) === position) used[second] = 1;
     });
