@@ -11,7 +11,7 @@ import { RopewalkError } from "../base/errors.ts";
 import type { DiskFile } from "../ports/mod.ts";
 import { diskError, errnoName } from "./disk-error.ts";
 import type { LinuxCalls } from "./linux-calls.ts";
-import type { HostPageThreads } from "./page-threads/page-threads.ts";
+import type { FailedWrite, HostPageThreads } from "./page-threads/page-threads.ts";
 
 /** What one pwritev may take (IOV_MAX). */
 const PARTS_PER_CALL_MAX = 1024;
@@ -71,6 +71,14 @@ export class DirectoryDiskFile implements DiskFile {
       let lengthBytes = 0;
       for (const part of some) lengthBytes += part.length;
       assert(at >= 0 && at + lengthBytes <= this.sizeBytes, "a write stays inside its file");
+      const aside = this.#pageThreads?.write(this.#fd, at, some);
+      if (aside !== undefined) {
+        const failed = await this.#inFlight<FailedWrite | undefined>((resolve) => void aside.then(resolve));
+        if (failed !== undefined)
+          throw diskError({ call: "pwritev", path: this.#path, cause: -failed.errno });
+        at += lengthBytes;
+        continue;
+      }
       const written = await this.#inFlight<number>(
         (resolve, reject) =>
           void writev(this.#fd, some, at, (cause, count) =>

@@ -56,7 +56,7 @@ export class Engine {
     this.settings = settings;
     this.slices = new Slices(world.clock);
     this.segments = new Segments(world.disk, world.random, settings);
-    this.store = new MetadataStore(this.segments, this.counters);
+    this.store = new MetadataStore(this.segments, this.counters, world.pageThreads);
     this.cache = new NodeCache(this.nodes, this.store, this.counters, () => settings.nodeCacheBytes);
     this.cache.onPressure = () => this.planEviction();
     this.tree = new Tree(this.cache, this.segments, this.reclaim, world.plants);

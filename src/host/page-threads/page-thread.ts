@@ -4,15 +4,16 @@
  * Always holds: a job is taken by one thread; a read that would wait for the device is handed back, so that a slow
  * disk never stops the checksums.
  */
+import { writevSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { checksumAt } from "../../base/checksum.ts";
 import { linuxCalls } from "../linux-calls.ts";
 import {
+  detailsAt,
   JobKind,
   JobState,
   JobWord,
   jobAt,
-  sumsAt,
   THREAD_READY,
   type ThreadStart,
   Word,
@@ -22,7 +23,7 @@ const PAGE_BYTES = 4096;
 
 const { board, memory, lookMs } = workerData as ThreadStart;
 const words = new Int32Array(board);
-const sums = new Uint32Array(board);
+const details = new Uint32Array(board);
 const bytes = new Uint8Array(memory);
 
 function take(): number | undefined {
@@ -41,26 +42,59 @@ function waitForBell(heard: number): void {
 function checksumPages(job: number): number {
   const at = jobAt(job);
   const offset = words[at + JobWord.offset]!;
-  const pages = words[at + JobWord.pages]!;
-  const sumAt = sumsAt(job);
+  const pages = words[at + JobWord.count]!;
+  const sumAt = detailsAt(job);
   for (let page = 0; page < pages; page += 1)
-    sums[sumAt + page] = checksumAt(bytes, offset + page * PAGE_BYTES, PAGE_BYTES);
+    details[sumAt + page] = checksumAt(bytes, offset + page * PAGE_BYTES, PAGE_BYTES);
   return JobState.done;
 }
 
 function readPages(job: number): number {
   const at = jobAt(job);
   const offset = words[at + JobWord.offset]!;
-  const pages = words[at + JobWord.pages]!;
-  const position = (words[at + JobWord.positionLow]! >>> 0) + words[at + JobWord.positionHigh]! * 2 ** 32;
+  const pages = words[at + JobWord.count]!;
   const length = pages * PAGE_BYTES;
-  if (linuxCalls.readNowait(words[at + JobWord.descriptor]!, bytes, offset, length, position) !== length)
-    return JobState.done;
-  const sumAt = sumsAt(job);
+  const descriptor = words[at + JobWord.descriptor]!;
+  if (linuxCalls.readNowait(descriptor, bytes, offset, length, positionOf(at)) !== length)
+    return JobState.failed;
+  const sumAt = detailsAt(job);
   for (let page = 0; page < pages; page += 1)
-    if (checksumAt(bytes, offset + page * PAGE_BYTES, PAGE_BYTES) !== sums[sumAt + page])
-      return JobState.done;
-  return JobState.matches;
+    if (checksumAt(bytes, offset + page * PAGE_BYTES, PAGE_BYTES) !== details[sumAt + page])
+      return JobState.failed;
+  return JobState.done;
+}
+
+function writeParts(job: number): number {
+  const at = jobAt(job);
+  const parts: Uint8Array[] = [];
+  let lengthBytes = 0;
+  for (let part = 0, detail = detailsAt(job); part < words[at + JobWord.count]!; part += 1, detail += 2) {
+    parts.push(new Uint8Array(memory, details[detail]!, details[detail + 1]!));
+    lengthBytes += details[detail + 1]!;
+  }
+  words[at + JobWord.errno] = 0;
+  try {
+    const written = writevSync(words[at + JobWord.descriptor]!, parts, positionOf(at));
+    return written === lengthBytes ? JobState.done : JobState.failed;
+  } catch (error) {
+    words[at + JobWord.errno] = -((error as NodeJS.ErrnoException).errno ?? 0);
+    return JobState.failed;
+  }
+}
+
+function positionOf(at: number): number {
+  return (words[at + JobWord.positionLow]! >>> 0) + words[at + JobWord.positionHigh]! * 2 ** 32;
+}
+
+function run(job: number): number {
+  switch (words[jobAt(job) + JobWord.kind]) {
+    case JobKind.read:
+      return readPages(job);
+    case JobKind.write:
+      return writeParts(job);
+    default:
+      return checksumPages(job);
+  }
 }
 
 parentPort!.postMessage(THREAD_READY);
@@ -71,8 +105,7 @@ while (Atomics.load(words, Word.ending) === 0) {
     if (Atomics.load(words, Word.ending) === 0) waitForBell(heard);
     continue;
   }
-  const state = words[jobAt(job) + JobWord.kind] === JobKind.read ? readPages(job) : checksumPages(job);
-  Atomics.store(words, jobAt(job) + JobWord.state, state);
+  Atomics.store(words, jobAt(job) + JobWord.state, run(job));
   if (Atomics.load(words, Word.sleeping) === 1 && Atomics.compareExchange(words, Word.sleeping, 1, 0) === 1)
     parentPort!.postMessage(0);
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { checksumAt } from "../../base/checksum.ts";
@@ -107,6 +108,21 @@ test("when the threads end, what is in work ends too and nothing more is taken",
   for (const sums of await Promise.all(waits)) if (sums !== undefined) assert.deepEqual(sums, sumsOf(bytes));
   assert.equal(opened.inWork, 0);
   assert.equal(opened.checksums(bytes), undefined);
+});
+
+test("a write stands in the file, all parts behind each other, far out too; what fails says why", async (t) => {
+  const opened = await threads(t);
+  const descriptor = pagesFile(t, new Uint8Array(1));
+  const bytes = filled(opened, 40 * PAGE);
+  const parts = [bytes.subarray(0, 10), bytes.subarray(5000, 5000 + 3 * PAGE), bytes.subarray(7, 8)];
+  const place = 6 * 2 ** 30 + 13;
+  assert.equal(await opened.write(descriptor, place, parts), undefined);
+  const found = new Uint8Array(11 + 3 * PAGE);
+  readSync(descriptor, found, 0, found.length, place);
+  assert.deepEqual(found, new Uint8Array(Buffer.concat(parts)));
+  assert.deepEqual(await opened.write(9999, 0, parts), { errno: constants.errno.EBADF });
+  assert.equal(opened.write(descriptor, 0, [new Uint8Array(10)]), undefined, "foreign memory");
+  assert.equal(opened.write(descriptor, 0, new Array(33).fill(parts[0])), undefined, "too many parts");
 });
 
 test("threads that are still starting take nothing, and end when they are told to", async () => {

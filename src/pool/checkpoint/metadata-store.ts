@@ -9,6 +9,7 @@ import { assert } from "../../base/assert.ts";
 import { checksum } from "../../base/checksum.ts";
 import { RopewalkError } from "../../base/errors.ts";
 import { bytesOfWords } from "../../base/words.ts";
+import type { PageThreads } from "../../ports/mod.ts";
 import { roundUp, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES } from "../format/layout.ts";
 import { NODE_WORDS_MAX } from "../format/node-codec.ts";
 import { SegmentKind } from "../format/segment.ts";
@@ -23,7 +24,7 @@ const FLIGHTS_MAX = 4;
 
 /** Pieces gathered for one write, and kept until it is done. */
 interface Arena {
-  readonly words: Uint32Array<ArrayBuffer>;
+  readonly words: Uint32Array;
   readonly segment: Segment;
   /** Where in the segment the first piece begins. */
   readonly start: number;
@@ -35,7 +36,7 @@ export class MetadataStore {
   readonly #segments: Segments;
   readonly #counters: PoolCounters;
   #arena: Arena | undefined;
-  readonly #spareWords: Uint32Array<ArrayBuffer>[] = [];
+  readonly #spareWords: Uint32Array[] = [];
   readonly #flights = new Set<Arena>();
   readonly #landings = new Set<Promise<void>>();
   /** The first write that failed; told by the next `sync`. */
@@ -48,9 +49,15 @@ export class MetadataStore {
   /** Pieces given up since the last cut: pairs of segment number and length. */
   #frees: number[] = [];
 
-  constructor(segments: Segments, counters: PoolCounters) {
+  /** `pageThreads`: pieces gather in memory that these see, so that they write it. */
+  constructor(segments: Segments, counters: PoolCounters, pageThreads?: PageThreads) {
     this.#segments = segments;
     this.#counters = counters;
+    while (this.#spareWords.length <= FLIGHTS_MAX) {
+      const shared = pageThreads?.allocate(ARENA_WORDS * 4);
+      if (shared === undefined) break;
+      this.#spareWords.push(new Uint32Array(shared.buffer, shared.byteOffset, ARENA_WORDS));
+    }
   }
 
   /** Makes sure that a piece of `words` words can be put. */

@@ -10,7 +10,8 @@ import { assert } from "../../base/assert.ts";
 import { checksum, checksumAt } from "../../base/checksum.ts";
 import { Deferred } from "../../base/deferred.ts";
 import { RopewalkError } from "../../base/errors.ts";
-import type { Timer } from "../../ports/mod.ts";
+import { bytesOfWords } from "../../base/words.ts";
+import type { PageThreads, Timer } from "../../ports/mod.ts";
 import {
   PAGE_BYTES,
   REQUEST_BYTES_MAX,
@@ -85,10 +86,10 @@ export class Log {
   readonly #world: PoolWorld;
   readonly #settings: PoolSettings;
   readonly #counters: PoolCounters;
-  #arena = new Uint32Array(ARENA_BYTES / 4);
-  #arenaBytes = new Uint8Array(this.#arena.buffer);
+  #arena: Uint32Array;
+  #arenaBytes: Uint8Array;
   /** The other arenas, while they are not being written from. */
-  readonly #spareArenas: Uint32Array<ArrayBuffer>[] = [];
+  readonly #spareArenas: Uint32Array[] = [];
   /** Batches on their way to the kernel on other threads, in order. */
   readonly #flights: Flight[] = [];
   #filled = 0;
@@ -128,7 +129,7 @@ export class Log {
   appendedBytes = 0;
 
   /** Checksums of the last appended record's pages: words of `checksums` from `checksumsAt`. */
-  checksums = this.#arena;
+  checksums: Uint32Array;
   checksumsAt = 0;
   /** Time stamp for records, refreshed once a turn. */
   atMs = 0;
@@ -140,6 +141,9 @@ export class Log {
     this.#segments = segments;
     this.#settings = settings;
     this.#counters = counters;
+    this.#arena = this.checksums = newArena(world.pageThreads);
+    this.#arenaBytes = bytesOfWords(this.#arena);
+    while (this.#spareArenas.length < FLIGHTS_MAX) this.#spareArenas.push(newArena(world.pageThreads));
   }
 
   /** Begins an incarnation behind `sequence`, which is durable. */
@@ -490,8 +494,8 @@ export class Log {
     this.#parts = [];
     this.#filled = 0;
     this.#partStart = 0;
-    this.#arena = this.#spareArenas.pop() ?? new Uint32Array(ARENA_BYTES / 4);
-    this.#arenaBytes = new Uint8Array(this.#arena.buffer);
+    this.#arena = this.#spareArenas.pop()!;
+    this.#arenaBytes = bytesOfWords(this.#arena);
     this.segment.file!.writeAside(position, parts).then(
       () => {
         this.#spareArenas.push(arena);
@@ -626,4 +630,11 @@ export class Log {
     this.#closed = true;
     this.#timer?.cancel();
   }
+}
+
+/** In memory that the page threads see, if there is some. */
+function newArena(pageThreads: PageThreads | undefined): Uint32Array {
+  const shared = pageThreads?.allocate(ARENA_BYTES);
+  if (shared === undefined) return new Uint32Array(ARENA_BYTES / 4);
+  return new Uint32Array(shared.buffer, shared.byteOffset, ARENA_BYTES / 4);
 }
