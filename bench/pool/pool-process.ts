@@ -26,8 +26,8 @@ export class PoolProcess {
     this.#child = fork(join(import.meta.dirname, "pool-child.ts"), {
       // With the heap's settings of bin/ropewalk, as the daemon runs.
       execArgv: [
-        "--max-semi-space-size=4",
-        "--heap-growing-percent=25",
+        "--max-semi-space-size=2",
+        "--heap-growing-percent=100",
         "--no-parallel-scavenge",
         ...(place === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${place}`]),
       ],
