@@ -7,7 +7,7 @@
  */
 import type { Clock } from "../ports/mod.ts";
 
-const SLICE_MS = 1;
+const SLICE_MS = 0.5;
 
 export class Slices {
   readonly #clock: Clock;
