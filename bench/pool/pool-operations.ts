@@ -3,7 +3,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Prng } from "../../src/base/prng.ts";
 import { type BlockDevice, RequestFlag } from "../../src/device/mod.ts";
-import { hostClock, hostRandom, openDirectoryDisk } from "../../src/host/mod.ts";
+import { hostClock, hostRandom, openDirectoryDisk, openPageThreads } from "../../src/host/mod.ts";
 import { Pool, type PoolSettings } from "../../src/pool/mod.ts";
 import { CountingDisk } from "./counting-disk.ts";
 import { type ProcessMemory, processMemory } from "./process-memory.ts";
@@ -35,11 +35,16 @@ export class PoolOperations {
   #pool: Pool | undefined;
   #disk: CountingDisk | undefined;
   #chance: Buffer | undefined;
+  #pageThreads: ReturnType<typeof openPageThreads>;
 
   /** Makes the pool if `format` is given, and opens it. The time is that of the opening alone. */
   async open(options: { folder: string; format?: Partial<PoolSettings> }): Promise<{ elapsedMs: number }> {
-    const disk = new CountingDisk(await openDirectoryDisk(options.folder));
-    const world = { disk, clock: hostClock, random: hostRandom };
+    // As the daemon has it.
+    this.#pageThreads ??= openPageThreads();
+    await this.#pageThreads?.ready;
+    const pageThreads = this.#pageThreads;
+    const disk = new CountingDisk(await openDirectoryDisk(options.folder, { pageThreads }));
+    const world = { disk, clock: hostClock, random: hostRandom, pageThreads };
     if (options.format !== undefined) await Pool.format(world, options.format);
     const startedMs = performance.now();
     this.#pool = await Pool.open(world, options.format ?? {});

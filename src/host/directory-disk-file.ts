@@ -15,7 +15,10 @@ import type { FailedWrite, HostPageThreads } from "./page-threads/page-threads.t
 
 /** What one pwritev may take (IOV_MAX). */
 const PARTS_PER_CALL_MAX = 1024;
+const PAGE_BYTES = 4096;
 const CLOSED = -1;
+/** So much written in a row is worth beginning to write to the device. */
+const WRITEBACK_BYTES = 1024 * 1024;
 
 export class DirectoryDiskFile implements DiskFile {
   readonly name: string;
@@ -28,6 +31,10 @@ export class DirectoryDiskFile implements DiskFile {
   #nowait = true;
   #callsInFlight = 0;
   #idle: (() => void) | undefined;
+  /** What was written in a row and is not on its way to the device, as far as is known. */
+  #rowFrom = 0;
+  #rowEnd = 0;
+  #isWritingBack = false;
 
   constructor(options: {
     path: string;
@@ -51,6 +58,7 @@ export class DirectoryDiskFile implements DiskFile {
     for (const part of parts) lengthBytes += part.length;
     assert(position >= 0 && position + lengthBytes <= this.sizeBytes, "a write stays inside its file");
     if (lengthBytes === 0) return;
+    this.#writeBehind(position, lengthBytes);
     if (parts.length === 1) {
       this.#writeOne(position, parts[0]!);
       return;
@@ -71,6 +79,7 @@ export class DirectoryDiskFile implements DiskFile {
       let lengthBytes = 0;
       for (const part of some) lengthBytes += part.length;
       assert(at >= 0 && at + lengthBytes <= this.sizeBytes, "a write stays inside its file");
+      this.#writeBehind(at, lengthBytes);
       const aside = this.#pageThreads?.write(this.#fd, at, some);
       if (aside !== undefined) {
         const failed = await this.#inFlight<FailedWrite | undefined>((resolve) => void aside.then(resolve));
@@ -150,6 +159,30 @@ export class DirectoryDiskFile implements DiskFile {
         cause ? reject(diskError({ call: "close", path: this.#path, cause })) : resolve(),
       );
     });
+  }
+
+  /**
+   * A write is about to be made. Of those before it in the row the kernel begins to write a mebibyte at a time, so that
+   * a sync finds little left to do: it holds up other writers for as long as it takes
+   * (docs/decisions/write-behind.md).
+   */
+  #writeBehind(position: number, lengthBytes: number): void {
+    if (position !== this.#rowEnd) this.#rowFrom = position;
+    this.#rowEnd = position + lengthBytes;
+    if (position - this.#rowFrom < WRITEBACK_BYTES || this.#isWritingBack) return;
+    // Once more what may not have been with the kernel the last time.
+    const from = Math.max(0, this.#rowFrom - WRITEBACK_BYTES);
+    const to = position - (position % PAGE_BYTES);
+    const begun: Promise<unknown> =
+      this.#pageThreads?.beginWriteback(this.#fd, from, to - from) ??
+      this.#calls.beginWriteback(this.#fd, from, to - from);
+    this.#rowFrom = to;
+    this.#isWritingBack = true;
+    const ended = () => {
+      this.#isWritingBack = false;
+    };
+    // What the kernel does not begin is for the sync to tell.
+    void this.#inFlight<unknown>((resolve) => void begun.then(resolve, resolve)).then(ended);
   }
 
   /** Also keeps `readNow` from writing outside `target`: it works on addresses. */

@@ -3,7 +3,7 @@
  *
  * Always holds: a call returns what it did, or the negated errno; nothing here throws for what the kernel says.
  * `readNowait` writes to memory by address: the range inside `target` must have been checked by the caller.
- * The synchronous calls return in about a microsecond; the others run in the thread pool.
+ * The synchronous calls return in about a microsecond, but for `beginWritebackHere`; the others run in the thread pool.
  */
 import koffi from "koffi";
 
@@ -11,6 +11,7 @@ const RWF_NOWAIT = 8;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const POSIX_FADV_DONTNEED = 4;
+const SYNC_FILE_RANGE_WRITE = 2;
 
 /** One result for all: a count or zero, or the negated errno. */
 export interface LinuxCalls {
@@ -20,6 +21,10 @@ export interface LinuxCalls {
   lockExclusive(fd: number): number;
   /** posix_fallocate: gives every block of the file's first `sizeBytes` a place; the C library writes zeros where the file system cannot. */
   allocate(fd: number, sizeBytes: number): Promise<number>;
+  /** sync_file_range: the kernel begins to write what is changed of a range, and says nothing of its end. May wait for the device's queue. */
+  beginWriteback(fd: number, position: number, length: number): Promise<number>;
+  /** The same on the thread that calls, for one that may wait. */
+  beginWritebackHere(fd: number, position: number, length: number): number;
   /** posix_fadvise: the page cache forgets what it holds of the file and is clean. */
   dropCache(fd: number): Promise<number>;
 }
@@ -28,6 +33,9 @@ const libc = koffi.load(null);
 const preadv2 = libc.func("intptr_t preadv2(int fd, uintptr_t iov, int count, int64_t offset, int flags)");
 const flock = libc.func("int flock(int fd, int operation)");
 const posixFallocate = libc.func("int posix_fallocate(int fd, int64_t offset, int64_t length)");
+const syncFileRange = libc.func(
+  "int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)",
+);
 const posixFadvise = libc.func("int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)");
 
 // The one iovec of all reads: { void *base; size_t length } as four little-endian words, on x86-64 and arm64 alike.
@@ -60,6 +68,13 @@ export const linuxCalls: LinuxCalls = {
   },
 
   allocate: (fd, sizeBytes) => inThreadPool(posixFallocate, fd, 0, sizeBytes),
+
+  beginWriteback: (fd, position, length) =>
+    inThreadPool(syncFileRange, fd, position, length, SYNC_FILE_RANGE_WRITE),
+
+  beginWritebackHere(fd, position, length) {
+    return syncFileRange(fd, position, length, SYNC_FILE_RANGE_WRITE) < 0 ? -koffi.errno() : 0;
+  },
 
   dropCache: (fd) => inThreadPool(posixFadvise, fd, 0, 0, POSIX_FADV_DONTNEED),
 };

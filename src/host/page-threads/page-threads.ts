@@ -148,6 +148,27 @@ export class HostPageThreads implements PageThreads {
     });
   }
 
+  /**
+   * Asks the kernel to begin writing what is changed of a range; undefined when no thread can. The descriptor must stay
+   * open until it resolves, which says nothing about the device.
+   */
+  beginWriteback(descriptor: number, position: number, lengthBytes: number): Promise<void> | undefined {
+    const writers = this.#writers;
+    if (!writers.takes(1)) return undefined;
+    return new Promise((resolve) => {
+      const ended = () => resolve();
+      writers.post({
+        kind: JobKind.writeback,
+        descriptor,
+        position,
+        offset: 0,
+        count: lengthBytes,
+        ended,
+      });
+      writers.announce(1);
+    });
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#readers.close(), this.#writers.close()]);
   }
