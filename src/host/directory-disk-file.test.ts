@@ -219,3 +219,30 @@ test("a closed file is not used again", async (t) => {
   assert.throws(() => void file.sync(), { name: "AssertionFailed" });
   await assert.rejects(file.close(), { name: "AssertionFailed" });
 });
+
+test("what is written in a row begins its way to the device by the mebibyte; what jumps does not", async (t) => {
+  const begun: [number, number][] = [];
+  const beginWriteback = async (_fd: number, position: number, length: number) => {
+    begun.push([position, position + length]);
+    return begun.length === 1 ? 0 : -5;
+  };
+  const { file } = await openFile(t, 8 << 20, { beginWriteback });
+  for (let at = 0; at < 4 << 20; at += 100_000) {
+    if (at % 200_000 === 0) file.write(at, [pattern(100_000)]);
+    else await file.writeAside(at, [pattern(60_000), pattern(40_000)]);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.ok(begun.length >= 3, `${begun.length} ranges`);
+  let end = 0;
+  for (const [from, to] of begun) {
+    assert.ok(from <= end && to > end, "no gap, and it goes on");
+    assert.equal(to % 4096, 0);
+    end = to;
+  }
+  assert.ok(end > 2.5 * (1 << 20));
+  begun.length = 0;
+  for (let count = 0; count < 100; count += 1) file.write(((count * 37) % 120) * 65_536, [pattern(40_000)]);
+  assert.deepEqual(begun, []);
+  await file.sync();
+  await file.close();
+});
