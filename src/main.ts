@@ -243,6 +243,7 @@ class Daemon {
       version: this.#version,
       rssBytes: () => process.memoryUsage.rss(),
       longestTurnMs: () => loop.longestTurnMs(),
+      longestDelayMs: () => loop.longestDelayMs(),
     };
     this.#control = new Control({ pool, clock: hostClock, machine, stack });
     if (isNew && firstVolume) await this.#control.volumes.create(firstVolume);

@@ -10,6 +10,8 @@ export interface Machine {
   rssBytes(): number;
   /** Longest time that one turn of the event loop took, of about the last minute and since start. */
   longestTurnMs(): { lastMinute: number; sinceStart: number };
+  /** How late a timer fired: turns of an idle loop, and what the machine takes to wake it. */
+  longestDelayMs(): { lastMinute: number; sinceStart: number };
 }
 
 export interface DaemonStatus {
@@ -47,5 +49,9 @@ export class Status {
 
   longestTurnMs(): ReturnType<Machine["longestTurnMs"]> {
     return this.#machine.longestTurnMs();
+  }
+
+  longestDelayMs(): ReturnType<Machine["longestDelayMs"]> {
+    return this.#machine.longestDelayMs();
   }
 }

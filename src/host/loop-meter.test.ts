@@ -25,6 +25,17 @@ test("a long turn of the loop is measured, remembered for its minute, and since 
   assert.equal(meter.longestTurnMs().sinceStart, lastMinute);
 });
 
+test("where lengths are told, they count, and the timer's lateness stands beside", async () => {
+  const meter = new LoopMeter(new SteppedClock());
+  await sleep(20);
+  const endMs = performance.now() + 60;
+  while (performance.now() < endMs);
+  await sleep(20);
+  meter.note(3);
+  assert.equal(meter.longestTurnMs().lastMinute, 3);
+  assert.ok(meter.longestDelayMs().lastMinute > 50);
+});
+
 test("exact lengths are noted, and forgotten with the start", () => {
   const meter = new LoopMeter(new SteppedClock());
   meter.note(1234);

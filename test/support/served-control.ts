@@ -28,6 +28,7 @@ export async function serveControl(limits: Partial<HttpLimits> = {}): Promise<Se
     version: "1.2.3",
     rssBytes: () => 12_345,
     longestTurnMs: () => ({ lastMinute: 1.5, sinceStart: 20 }),
+    longestDelayMs: () => ({ lastMinute: 2.5, sinceStart: 30 }),
   };
   const control = new Control({ pool, clock: hostClock, machine, stack: (_volume, device) => device });
   const key = "test-key-0123456789";

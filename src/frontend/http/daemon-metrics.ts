@@ -112,6 +112,19 @@ export function addDaemonMetrics(registry: Registry, { control, connections }: M
   );
   registry.registerMetric(
     new Gauge({
+      name: "ropewalk_loop_longest_delay_seconds",
+      help: "How late a timer fired at most, of about the last minute and since start.",
+      labelNames: ["window"],
+      registers: [],
+      collect() {
+        const { lastMinute, sinceStart } = control().status.longestDelayMs();
+        this.set({ window: "minute" }, lastMinute / 1000);
+        this.set({ window: "start" }, sinceStart / 1000);
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Gauge({
       name: "ropewalk_connections",
       help: "Connections open now.",
       labelNames: ["front_end"],
