@@ -1,7 +1,7 @@
 // Overwriting a full volume for ever, in pools of which the size forces the collector to keep up: used space at
 // most 2 and 1.3 times the live data. Beside it an empty pool: a volume just filled, in one so large that nothing
 // need be collected, made anew for each round.
-// Steady state: the pool has taken several times the volume in random overwrites before anything is measured.
+// Steady state: the pool has taken as much as the volume holds in random overwrites before anything is measured.
 import { limitRow, plainRow, type Row, rateRow } from "../row.ts";
 import type { Group, SuiteContext } from "../suite.ts";
 import { type FioJob, fill, runFio, settle } from "./fio.ts";

@@ -27,7 +27,7 @@ export class PoolProcess {
       // With the heap's settings of bin/ropewalk, as the daemon runs.
       execArgv: [
         "--max-semi-space-size=2",
-        "--heap-growing-percent=100",
+        "--heap-growing-percent=50",
         "--no-parallel-scavenge",
         ...(place === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${place}`]),
       ],

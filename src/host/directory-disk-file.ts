@@ -173,9 +173,7 @@ export class DirectoryDiskFile implements DiskFile {
     // Once more what may not have been with the kernel the last time.
     const from = Math.max(0, this.#rowFrom - WRITEBACK_BYTES);
     const to = position - (position % PAGE_BYTES);
-    const begun: Promise<unknown> =
-      this.#pageThreads?.beginWriteback(this.#fd, from, to - from) ??
-      this.#calls.beginWriteback(this.#fd, from, to - from);
+    const begun = this.#calls.beginWriteback(this.#fd, from, to - from);
     this.#rowFrom = to;
     this.#isWritingBack = true;
     const ended = () => {

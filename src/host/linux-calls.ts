@@ -3,7 +3,7 @@
  *
  * Always holds: a call returns what it did, or the negated errno; nothing here throws for what the kernel says.
  * `readNowait` writes to memory by address: the range inside `target` must have been checked by the caller.
- * The synchronous calls return in about a microsecond, but for `beginWritebackHere`; the others run in the thread pool.
+ * The synchronous calls return in about a microsecond; the others run in the thread pool.
  */
 import koffi from "koffi";
 
@@ -23,8 +23,6 @@ export interface LinuxCalls {
   allocate(fd: number, sizeBytes: number): Promise<number>;
   /** sync_file_range: the kernel begins to write what is changed of a range, and says nothing of its end. May wait for the device's queue. */
   beginWriteback(fd: number, position: number, length: number): Promise<number>;
-  /** The same on the thread that calls, for one that may wait. */
-  beginWritebackHere(fd: number, position: number, length: number): number;
   /** posix_fadvise: the page cache forgets what it holds of the file and is clean. */
   dropCache(fd: number): Promise<number>;
 }
@@ -71,10 +69,6 @@ export const linuxCalls: LinuxCalls = {
 
   beginWriteback: (fd, position, length) =>
     inThreadPool(syncFileRange, fd, position, length, SYNC_FILE_RANGE_WRITE),
-
-  beginWritebackHere(fd, position, length) {
-    return syncFileRange(fd, position, length, SYNC_FILE_RANGE_WRITE) < 0 ? -koffi.errno() : 0;
-  },
 
   dropCache: (fd) => inThreadPool(posixFadvise, fd, 0, 0, POSIX_FADV_DONTNEED),
 };

@@ -33,13 +33,13 @@ export const JobWord = {
   positionLow: 3,
   positionHigh: 4,
   offset: 5,
-  /** Pages, parts, or bytes. */
+  /** Pages, or parts. */
   count: 6,
   /** Of a write that failed; 0 when it was short. */
   errno: 7,
 } as const;
 
-export const JobKind = { checksum: 0, read: 1, write: 2, writeback: 3 } as const;
+export const JobKind = { checksum: 0, read: 1, write: 2 } as const;
 
 /** `done`: of a read, that all pages were in memory and have their checksums; of a write, that all is with the kernel. */
 export const JobState = { posted: 0, done: 1, failed: 2 } as const;

@@ -67,7 +67,10 @@ export class JobThreads {
   }
 
   #start(start: ThreadStart): Thread {
-    const worker = new Worker(new URL("./page-thread.ts", import.meta.url), { workerData: start });
+    const worker = new Worker(new URL("./page-thread.ts", import.meta.url), {
+      workerData: start,
+      resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2, stackSizeMb: 1 },
+    });
     worker.unref();
     const ready = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<void>();

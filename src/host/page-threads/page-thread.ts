@@ -82,13 +82,6 @@ function writeParts(job: number): number {
   }
 }
 
-/** What it cannot begin is for the sync to tell. */
-function beginWriteback(job: number): number {
-  const at = jobAt(job);
-  linuxCalls.beginWritebackHere(words[at + JobWord.descriptor]!, positionOf(at), words[at + JobWord.count]!);
-  return JobState.done;
-}
-
 function positionOf(at: number): number {
   return (words[at + JobWord.positionLow]! >>> 0) + words[at + JobWord.positionHigh]! * 2 ** 32;
 }
@@ -99,8 +92,6 @@ function run(job: number): number {
       return readPages(job);
     case JobKind.write:
       return writeParts(job);
-    case JobKind.writeback:
-      return beginWriteback(job);
     default:
       return checksumPages(job);
   }

@@ -125,13 +125,6 @@ test("a write stands in the file, all parts behind each other, far out too; what
   assert.equal(opened.write(descriptor, 0, new Array(33).fill(parts[0])), undefined, "too many parts");
 });
 
-test("the writing of a range begins, also of a descriptor that is none: what fails is for the sync to tell", async (t) => {
-  const opened = await threads(t);
-  const descriptor = pagesFile(t, new Uint8Array(MIB));
-  await opened.beginWriteback(descriptor, 0, MIB);
-  await opened.beginWriteback(9999, 0, MIB);
-});
-
 test("threads that are still starting take nothing, and end when they are told to", async () => {
   for (const pauseMs of [0, 5, 20, 40]) {
     const opened = new HostPageThreads({ count: 2, memoryBytes: MIB });

@@ -14,8 +14,8 @@ const PAGE_BYTES = 4096;
 const MEMORY_BYTES = 48 * 1024 * 1024;
 /** Fewer pages cost less here than their hand-over. */
 const PAGES_MIN = 16;
-/** One writes while the other waits at the file's lock. */
-const WRITERS = 2;
+/** A file's lock lets its writers in one by one, so one is enough; a thread takes some 23 MB. */
+const WRITERS = 1;
 /**
  * A busy loop has the next job sooner than a thread wakes up, which on a virtual machine costs the loop 5 µs and the
  * job 40. Where threads, loop and clients share few processors, looking takes time from the others.
@@ -144,27 +144,6 @@ export class HostPageThreads implements PageThreads {
         else resolve({ errno: (state === THREAD_DIED ? 0 : writers.errnoOf(job)) || constants.errno.EIO });
       };
       writers.post({ kind: JobKind.write, descriptor, position, offset: 0, count: parts.length, ended });
-      writers.announce(1);
-    });
-  }
-
-  /**
-   * Asks the kernel to begin writing what is changed of a range; undefined when no thread can. The descriptor must stay
-   * open until it resolves, which says nothing about the device.
-   */
-  beginWriteback(descriptor: number, position: number, lengthBytes: number): Promise<void> | undefined {
-    const writers = this.#writers;
-    if (!writers.takes(1)) return undefined;
-    return new Promise((resolve) => {
-      const ended = () => resolve();
-      writers.post({
-        kind: JobKind.writeback,
-        descriptor,
-        position,
-        offset: 0,
-        count: lengthBytes,
-        ended,
-      });
       writers.announce(1);
     });
   }
