@@ -390,7 +390,6 @@ export class Log {
   whenWritten(): Promise<void> | undefined {
     if (this.failed !== undefined) throw this.failed;
     if (this.position === this.written) return undefined;
-    if (this.#world.plants?.has("early-ack")) return undefined;
     if (this.#filled === 0 && this.#flights.length > 0) return this.#flights.at(-1)!.landed.promise;
     this.#batch ??= new Deferred();
     return this.#batch.promise;

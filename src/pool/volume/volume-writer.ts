@@ -56,7 +56,9 @@ export class VolumeWriter {
   }
 
   finish(flags: number): Completion {
-    return (flags & RequestFlag.fua) !== 0 ? this.#engine.log.flush() : this.#engine.log.whenWritten();
+    const { log, world } = this.#engine;
+    if ((flags & RequestFlag.fua) !== 0) return log.flush();
+    return world.plants?.has("early-ack") ? undefined : log.whenWritten();
   }
 
   #tryAligned(
