@@ -15,10 +15,12 @@ import { diskPlants } from "../plants.ts";
 import type { RunOptions, RunResult, Scenario } from "../scenario.ts";
 import type { CrashMode } from "../simulated-disk.ts";
 import { SimulatedRandom } from "../simulated-random.ts";
+import { newerOfTwoSlots, slotBytes } from "../superblock-slots.ts";
 import { Workload } from "../workload.ts";
 
 const mebibyte = 1024 * 1024;
 const recoveriesMax = 8;
+const slotRotChance = 0.15;
 
 export const crashScenario: Scenario = {
   name: "crash",
@@ -43,7 +45,7 @@ async function run(options: RunOptions): Promise<RunResult> {
       plants: diskPlants(options.plants),
     },
   });
-  const run = new CrashRun(machine, random.between(2, 6));
+  const run = new CrashRun(machine, random.between(2, 6), new SimulatedRandom(`${options.seed}/rot`));
   await machine.run(run.all());
   return { traceHash: machine.disk.trace.hash, counts: run.counts };
 }
@@ -69,13 +71,15 @@ function randomSettings(random: SimulatedRandom): Partial<PoolSettings> {
 }
 
 class CrashRun {
-  readonly counts = { crashes: 0, records: 0, clean: 0, faults: 0, retries: 0 };
+  readonly counts = { crashes: 0, records: 0, clean: 0, faults: 0, retries: 0, rotten: 0 };
   readonly #machine: Machine;
+  readonly #rot: SimulatedRandom;
   readonly #reader: CursorReader;
   readonly #lives: number;
 
-  constructor(machine: Machine, lives: number) {
+  constructor(machine: Machine, lives: number, rot: SimulatedRandom) {
     this.#machine = machine;
+    this.#rot = rot;
     this.#reader = new CursorReader(machine);
     this.#lives = lives;
   }
@@ -130,11 +134,22 @@ class CrashRun {
     if (outcome === "closed") {
       this.counts.clean++;
       this.#machine.crash(life, this.#crashMode());
+      this.#rotSlot();
       return;
     }
     this.counts.crashes++;
     if (disk.faults.struck > 0) this.counts.faults++;
     this.#machine.crash(life, this.#crashMode());
+    this.#rotSlot();
+  }
+
+  /** The newer slot rots now and then: while the other one is whole, nothing may be lost by that. */
+  #rotSlot(): void {
+    if (!this.#rot.chance(slotRotChance)) return;
+    const newer = newerOfTwoSlots(this.#machine.disk.directory.names);
+    if (newer === undefined) return;
+    newer.flip(this.#rot.between(0, slotBytes - 1), this.#rot.between(0, 7));
+    this.counts.rotten++;
   }
 
   async #work(

@@ -59,3 +59,45 @@ test("a leaf keeps what was set and its stored form brings it back", () => {
     { numRuns: 150 },
   );
 });
+
+test("runs of entries are appended and measured as one by one", () => {
+  const slab = new LeafSlab();
+  const entry = ((EntryKind.foreign << KIND_SHIFT) | 3) >>> 0;
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.nat(40), fc.integer({ min: 1, max: 120 }), fc.nat(511)), { maxLength: 12 }),
+      (runs) => {
+        const [quick, slow] = [new Leaf(1, slab, 1), new Leaf(2, slab, 1)];
+        let page = 0;
+        for (const [gap, length, slot] of runs) {
+          page += gap;
+          const count = Math.min(length, 512 - page);
+          if (count <= 0) break;
+          quick.appendForeign(page, count, entry, slot);
+          for (let done = 0; done < count; done += 1) slow.set(page + done, entry, slot + done, 0);
+          page += count;
+        }
+        const entriesOf = (leaf: Leaf) => {
+          const entries: number[][] = [];
+          leaf.forEach((...each) => {
+            entries.push(each);
+          });
+          return entries;
+        };
+        assert.deepEqual(entriesOf(quick), entriesOf(slow));
+        assert.equal(quick.size, slow.size);
+        assert.equal(quick.last, slow.last);
+        for (let from = 0; from < 512; from += 7) {
+          for (const end of [from + 1, Math.min(512, from + 33), 512]) {
+            let present = 0;
+            while (from + present < end && slow.find(from + present) >= 0) present += 1;
+            assert.equal(quick.presentRun(from, end), present, `from ${from} to ${end}`);
+          }
+        }
+        quick.release();
+        slow.release();
+      },
+    ),
+    { numRuns: 150 },
+  );
+});

@@ -128,8 +128,57 @@ export class Leaf {
     return at;
   }
 
+  /** Makes room for `count` more entries at once. */
+  reserve(count: number): void {
+    const sizeClass = classFor(Math.min(LEAF_PAGES, this.size + count));
+    if (sizeClass > this.sizeClass) this.#growTo(sizeClass);
+  }
+
+  /**
+   * Entries for `count` pages in a row behind all others, which refer to as many slots in a row of a foreign
+   * leaf; the caller counts the uses.
+   */
+  appendForeign(page: number, count: number, entry: number, slot: number): void {
+    this.reserve(count);
+    const { words, base } = this;
+    let at = base + BITMAP_WORDS + this.size * ENTRY_WORDS;
+    for (let done = 0; done < count; done += 1, at += ENTRY_WORDS) {
+      words[at] = entry;
+      words[at + 1] = slot + done;
+      words[at + 2] = 0;
+    }
+    const end = page + count;
+    for (let from = page; from < end; ) {
+      const bit = from & 31;
+      const bits = Math.min(32 - bit, end - from);
+      words[base + (from >>> 5)]! |= (bits === 32 ? -1 : (1 << bits) - 1) << bit;
+      from += bits;
+    }
+    this.last = end - 1;
+    this.size += count;
+  }
+
+  /** Pages in a row from `page` on, below `end`, that have entries. */
+  presentRun(page: number, end: number): number {
+    if (this.size === LEAF_PAGES) return end - page;
+    const { words, base } = this;
+    let at = page;
+    while (at < end) {
+      const holes = ~words[base + (at >>> 5)]! >>> (at & 31);
+      if (holes !== 0) {
+        at += 31 - Math.clz32(holes & -holes);
+        break;
+      }
+      at += 32 - (at & 31);
+    }
+    return Math.min(at, end) - page;
+  }
+
   #grow(): void {
-    const sizeClass = this.sizeClass + 1;
+    this.#growTo(this.sizeClass + 1);
+  }
+
+  #growTo(sizeClass: number): void {
     const slot = this.#slab.allocate(sizeClass);
     const used = BITMAP_WORDS + this.size * ENTRY_WORDS;
     slot.words.set(this.words.subarray(this.base, this.base + used), slot.base);
