@@ -101,7 +101,7 @@ export class Pool {
       engine.segments.poolHigh = id[1]!;
       engine.segments.incarnation = 1;
       engine.catalogue.sizeBytes = complete.sizeBytes;
-      await engine.segments.fillReserve();
+      await engine.segments.spares.fill();
       await engine.log.start(0, 1);
       await new Checkpointer(engine).runFresh();
       await engine.log.close();
@@ -161,14 +161,14 @@ export class Pool {
   async #settle(): Promise<void> {
     const { catalogue, segments } = this.#engine;
     // Files whose removal a power cut undid may be more than the pool's size allows.
-    await segments.trimSpares();
-    await segments.fillReserve();
+    await segments.spares.trim(segments.filesMax);
+    await segments.spares.fill();
     for (const object of [...catalogue.objects.values()]) {
       if (object.kind !== "pin" || object.persistent) continue;
       await this.#catalogueWriter.append(() => ({ operation: { op: "unpin", id: object.id }, volume: 0 }));
     }
     await this.#engine.log.flush();
-    if (segments.files > segments.filesMax || segments.spares < this.#engine.settings.reserveSegments) {
+    if (segments.files > segments.filesMax || segments.spares.count < this.#engine.settings.reserveSegments) {
       await this.#checkpointer.runFresh();
       await this.#checkpointer.runFresh();
     }
@@ -499,8 +499,8 @@ export class Pool {
     }
     // What another call has set meanwhile stays.
     Object.assign(engine.settings, completeSettings({ ...engine.settings, ...settings }));
-    await engine.segments.trimSpares();
-    await engine.segments.fillReserve();
+    await engine.segments.spares.trim(engine.segments.filesMax);
+    await engine.segments.spares.fill();
     this.#scrub.start();
   }
 

@@ -129,7 +129,7 @@ async function dataSegment(): Promise<{ segments: Segments; segment: Segment }> 
   const random = { bytes: (length: number) => new Uint8Array(length) };
   const settings = completeSettings({ segmentBytes: 2 ** 20, sizeBytes: 2 ** 25 });
   const segments = new Segments(emptyDisk(), random, settings);
-  await segments.fillReserve();
+  await segments.spares.fill();
   const segment = await segments.take(SegmentKind.collector, "upkeep");
   segments.age = 6;
   segments.begin(segment);

@@ -396,11 +396,11 @@ export class Checkpointer {
       await segments.discard(segment);
       discarded += 1;
     }
-    await segments.turnInterval();
+    await segments.spares.turnInterval();
     // Else a power cut brings the old names back, and with several in a row they would fill the pool.
     if (discarded > 0) await world.disk.syncDirectory();
     // A file made new must not be on its way while its old name may come back: names are durable before reuse (`take`).
-    await segments.fillReserve();
+    await segments.spares.fill();
   }
 
   #thaw(cut: Cut): void {

@@ -119,7 +119,7 @@ async function rebuild(engine: Engine, slots: Slots, slot: number): Promise<Reco
     nextSegment = Math.max(nextSegment, number + 1);
     segments.all.set(number, new Segment(number, SegmentKind.metadata));
   }
-  segments.adoptSpares(spares);
+  segments.spares.adopt(spares);
   segments.nextNumber = nextSegment;
   segments.age = superblock.checkpoint + 1;
 

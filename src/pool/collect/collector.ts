@@ -336,8 +336,8 @@ export class Collector {
     const { segments, settings } = this.#engine;
     // In a full pool the collector has two segments of the reserve; the others are for trims, deletions and opens.
     const keep = Math.max(Math.ceil(settings.reserveSegments / 2), settings.reserveSegments - 2);
-    if (segments.spares <= keep) await segments.fillReserve();
-    if (segments.spares <= keep)
+    if (segments.spares.count <= keep) await segments.spares.fill();
+    if (segments.spares.count <= keep)
       throw new RopewalkError(
         "NO_SPACE",
         "the pool is too full to move blocks; delete something or grow the pool",

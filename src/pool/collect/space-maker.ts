@@ -48,7 +48,7 @@ export class SpaceMaker {
 
   async #make(): Promise<boolean> {
     const { segments } = this.#engine;
-    if (segments.freeForClients > 0) await segments.fillReserve();
+    if (segments.freeForClients > 0) await segments.spares.fill();
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
       if (this.#mayTry()) return true;
       await this.#reclaimer.drain();
@@ -71,8 +71,8 @@ export class SpaceMaker {
   #mayTry(): boolean {
     const { segments, settings } = this.#engine;
     if (segments.freeForClients === 0) return false;
-    if (segments.spares > settings.reserveSegments) return true;
-    if (segments.spares < settings.reserveSegments) return false;
+    if (segments.spares.count > settings.reserveSegments) return true;
+    if (segments.spares.count < settings.reserveSegments) return false;
     if (this.#triedFiles === segments.files) return false;
     this.#triedFiles = segments.files;
     return true;

@@ -376,7 +376,8 @@ export class Cursors {
         await this.#drop(cursor);
     }
     // The reserve is being used up while cursors pin log: they go first, as long as there is room to say so.
-    if (segments.freeForClients === 0 && segments.spares < settings.reserveSegments) await this.yieldSpace();
+    if (segments.freeForClients === 0 && segments.spares.count < settings.reserveSegments)
+      await this.yieldSpace();
   }
 
   /** Acknowledges, for a reader that has all that was delivered, the records of other volumes that it passed over. */

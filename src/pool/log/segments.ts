@@ -1,5 +1,5 @@
 /**
- * All segments of the pool: their files, the table row of each, the preallocated reserve, and the reads.
+ * All segments of the pool: their files, the table row of each, and the reads.
  *
  * Always holds: files exist with all blocks allocated before anything is appended, so ENOSPC strikes only in
  * `take`; numbers are never reused; at most `sizeBytes` of files exist. Clients may take a segment only while the
@@ -14,6 +14,7 @@ import type { Place } from "../format/superblock.ts";
 import { PagedTable } from "../map/paged-table.ts";
 import type { PoolSettings } from "../pool-api.ts";
 import { Segment } from "./segment.ts";
+import { Spares } from "./spares.ts";
 
 /**
  * Words of a segment table row.
@@ -32,11 +33,7 @@ const ROW_WORDS = 16;
 const SEALED = 0x100;
 const FOOTERLESS = 0x200;
 const HANDLES_MAX = 4096;
-/** Spare files beyond the reserve that are kept in any case. */
-const SPARES_ABOVE = 2;
 const SCARCE_SEGMENTS = 3;
-/** Files made ahead of need, at most. */
-const AHEAD_MAX = 16;
 
 export class Segments {
   readonly table = new PagedTable(ROW_WORDS);
@@ -45,12 +42,8 @@ export class Segments {
   readonly #random: Random;
   readonly #settings: PoolSettings;
   readonly #handlesMax: number;
+  readonly spares: Spares;
   readonly #freeRows: number[] = [];
-  #spares: string[] = [];
-  #nextSpare = 0;
-  /** Segments taken since the last checkpoint, and in the interval before it. */
-  #taken = 0;
-  #takenBefore = 0;
   nextNumber = 1;
   /** Whether the collector has a segment to fill. */
   collectorOpen = false;
@@ -62,7 +55,6 @@ export class Segments {
   /** Number of the checkpoint that will be made next, for ages. */
   age = 0;
   #handles = 0;
-  #topping: Promise<void> | undefined;
   /** Takings happen one behind the other, so that the reserve's count stays true over their waits. */
   #taking: Promise<unknown> = Promise.resolve();
   /** Called with a segment number whenever its live count falls to zero. */
@@ -73,6 +65,7 @@ export class Segments {
     this.#random = random;
     this.#settings = settings;
     this.#handlesMax = options.handlesMax ?? HANDLES_MAX;
+    this.spares = new Spares(disk, settings, () => this.all.size);
   }
 
   get segmentBytes(): number {
@@ -80,11 +73,7 @@ export class Segments {
   }
 
   get files(): number {
-    return this.all.size + this.#spares.length;
-  }
-
-  get spares(): number {
-    return this.#spares.length;
+    return this.all.size + this.spares.count;
   }
 
   get filesMax(): number {
@@ -111,41 +100,6 @@ export class Segments {
     return segment;
   }
 
-  adoptSpares(names: string[]): void {
-    this.#spares = names;
-    for (const name of names)
-      this.#nextSpare = Math.max(this.#nextSpare, Number.parseInt(name.slice(6), 16) + 1);
-  }
-
-  /** Fills the reserve as far as there is room. Never throws NO_SPACE. */
-  async fillReserve(): Promise<void> {
-    this.#topping ??= this.#fill().finally(() => {
-      this.#topping = undefined;
-    });
-    await this.#topping;
-  }
-
-  async #fill(): Promise<void> {
-    let made = false;
-    while (this.#spares.length < this.#sparesWanted && this.files < this.filesMax) {
-      try {
-        await this.#makeSpare();
-        made = true;
-      } catch (error) {
-        if (error instanceof RopewalkError && error.code === "NO_SPACE") break;
-        throw error;
-      }
-    }
-    if (made) await this.#disk.syncDirectory();
-  }
-
-  async #makeSpare(): Promise<void> {
-    const name = `spare-${(this.#nextSpare++).toString(16).padStart(8, "0")}`;
-    const file = await this.#disk.create(name, this.segmentBytes);
-    await file.close();
-    this.#spares.push(name);
-  }
-
   /**
    * A new segment, durable in the directory, with no header yet. NO_SPACE when the pool is full: for clients
    * when only the reserve is left, for small records and the collector when half of it is, for checkpoints at the very end.
@@ -157,20 +111,17 @@ export class Segments {
   }
 
   async #take(kind: number, purpose: "client" | "upkeep" | "checkpoint"): Promise<Segment> {
-    await this.#topping;
     if (purpose === "client" && this.freeForClients === 0) throw full();
     const { reserveSegments } = this.#settings;
     const keep =
       purpose === "client" ? reserveSegments : purpose === "upkeep" ? Math.ceil(reserveSegments / 2) : 0;
-    if (this.#spares.length <= keep) {
-      if (this.files >= this.filesMax) throw full();
-      await this.#makeSpare();
-      if (this.#spares.length <= keep) throw full();
-    }
-    const spare = this.#spares.pop()!;
-    assert(this.nextNumber < SEGMENT_NUMBER_MAX, "segment numbers last for the pool's life");
-    const segment = new Segment(this.nextNumber++, kind);
-    this.all.set(segment.number, segment);
+    let segment!: Segment;
+    const spare = await this.spares.take(keep, () => {
+      assert(this.nextNumber < SEGMENT_NUMBER_MAX, "segment numbers last for the pool's life");
+      segment = new Segment(this.nextNumber++, kind);
+      this.all.set(segment.number, segment);
+    });
+    if (spare === undefined) throw full();
     try {
       await this.#disk.rename(spare, segmentName(segment.number));
       await this.#disk.syncDirectory();
@@ -180,7 +131,6 @@ export class Segments {
       throw error;
     }
     this.#handles += 1;
-    this.#taken += 1;
     return segment;
   }
 
@@ -406,23 +356,6 @@ export class Segments {
     }
   }
 
-  /** The reserve, and as many as were taken in the last interval, so that nobody waits for a file to be made. */
-  get #sparesWanted(): number {
-    return this.#settings.reserveSegments + Math.min(this.#takenBefore, AHEAD_MAX);
-  }
-
-  /** A file that is used again has its blocks written and its pages in memory; as many are kept as go in a while. */
-  get #sparesMax(): number {
-    return this.#settings.reserveSegments + SPARES_ABOVE + this.#taken + this.#takenBefore;
-  }
-
-  /** A checkpoint is done: spare files that were not wanted of late go. */
-  async turnInterval(): Promise<void> {
-    this.#takenBefore = this.#taken;
-    this.#taken = 0;
-    while (this.#spares.length > this.#sparesMax) await this.#disk.remove(this.#spares.pop()!);
-  }
-
   /** The segment's bytes are needed no more: its file becomes part of the reserve, or goes. */
   async discard(segment: Segment): Promise<void> {
     assert(segment.row === -1 && segment.readers === 0, "nothing refers to a segment that is discarded");
@@ -433,20 +366,11 @@ export class Segments {
       this.#handles -= 1;
       await file.close();
     }
-    if (this.#spares.length < this.#sparesMax && this.files < this.filesMax) {
-      const name = `spare-${(this.#nextSpare++).toString(16).padStart(8, "0")}`;
-      await this.#disk.rename(segmentName(segment.number), name);
-      this.#spares.push(name);
-    } else await this.#disk.remove(segmentName(segment.number));
-  }
-
-  /** Removes spares that a smaller pool size has no room for. */
-  async trimSpares(): Promise<void> {
-    while (this.#spares.length > 0 && this.files > this.filesMax)
-      await this.#disk.remove(this.#spares.pop()!);
+    await this.spares.put(segmentName(segment.number));
   }
 
   async closeAll(): Promise<void> {
+    await this.spares.settle();
     for (const segment of this.all.values()) {
       await segment.file?.close();
       segment.file = undefined;
