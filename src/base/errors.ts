@@ -84,6 +84,26 @@ export const ERROR_CATALOGUE = {
   ADDRESS_IN_USE: entry(500, Errno.EIO, "An address to listen on is taken or not available."),
   INSECURE_ADDRESS: entry(500, Errno.EPERM, "An address that is not loopback needs TLS or --insecure."),
   PROTOCOL_ERROR: entry(400, Errno.EINVAL, "A peer sent bytes that the protocol does not allow."),
+  TOKEN_UNKNOWN: entry(404, Errno.EINVAL, "The token does not verify, or nothing is known of it; copy plainly."),
+  TOKEN_EXPIRED: entry(410, Errno.EINVAL, "The token's time is over; ask for a new one or copy plainly."),
+  TOKEN_REVOKED: entry(410, Errno.EINVAL, "The token was revoked; ask for a new one or copy plainly."),
+  TOKEN_CANCELLED: entry(
+    410,
+    Errno.EINVAL,
+    "The token was given up under pressure or because its data changed; ask for a new one or copy plainly.",
+  ),
+  TOKEN_DELETED: entry(410, Errno.EINVAL, "The token's one use is over, or what it came from was deleted."),
+  TOKEN_CUT: entry(409, Errno.EINVAL, "The token stands for less data than was asked for."),
+  TOKEN_CHANNEL: entry(
+    403,
+    Errno.EPERM,
+    "The token was issued on a protected channel and is not taken on one that is not.",
+  ),
+  TOKEN_UNSUPPORTED: entry(
+    501,
+    Errno.ENOTSUP,
+    "The provider cannot keep to the policy or the kind of token asked for.",
+  ),
   UNREACHABLE: entry(502, Errno.EIO, "The daemon could not be reached."),
   INTERNAL: entry(500, Errno.EIO, "A defect of the program; the log has the details."),
 } as const satisfies Record<string, ErrorEntry>;

@@ -4,13 +4,14 @@
  * Always holds: a request that completed at once costs two looks at the clock and a few additions, no promise
  * and no closure; a completion is handed on as it came, since one promise may stand for many requests.
  */
-import type { BlockDevice, Capabilities, Completion, Extent, Geometry } from "../device/mod.ts";
+import type { BlockDevice, Capabilities, Completion, DeviceOffload, Extent, Geometry } from "../device/mod.ts";
 import type { Clock } from "../ports/mod.ts";
 import { MeteredRequest, type VolumeMeter } from "./volume-meter.ts";
 
 export class MeasuredDevice implements BlockDevice {
   readonly geometry: Geometry;
   readonly capabilities: Capabilities;
+  readonly offload: DeviceOffload | undefined;
   readonly #device: BlockDevice;
   readonly #meter: VolumeMeter;
   readonly #clock: Clock;
@@ -20,6 +21,7 @@ export class MeasuredDevice implements BlockDevice {
     this.#meter = options.meter;
     this.#clock = options.clock;
     this.geometry = options.device.geometry;
+    this.offload = options.device.offload;
     this.capabilities = options.device.capabilities;
   }
 

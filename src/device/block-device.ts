@@ -8,6 +8,8 @@
  * Errors: RopewalkErrors, thrown when the operation ended at once, else as a rejection.
  */
 
+import type { DeviceOffload } from "./offload.ts";
+
 /**
  * `undefined`: done when the call returned. A promise: done when it resolves. One promise may stand for many
  * requests (a group commit), so never assume that it is yours alone.
@@ -88,6 +90,9 @@ export interface BlockDevice {
    * the range, never past the device. At most `extentsMax`; then what follows is left out.
    */
   extents(offset: number, length: number, extentsMax: number): Extent[] | Promise<Extent[]>;
+
+  /** Copies by token; undefined where there are none. Asked once at open and kept by whoever stacks on top. */
+  readonly offload: DeviceOffload | undefined;
 
   /** Ends this opening. Outstanding requests finish first. */
   close(): Promise<void>;

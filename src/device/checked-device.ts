@@ -18,8 +18,11 @@ import {
   type Geometry,
   RequestFlag,
 } from "./block-device.ts";
+import type { ByteRange, DeviceOffload } from "./offload.ts";
 
 const BLOCK_BYTES_MAX = 4096;
+/** Ranges of one token operation; a SCSI parameter list names fewer. */
+const OFFLOAD_RANGES_MAX = 4096;
 const ZERO_FLAGS = RequestFlag.fua | RequestFlag.noHole | RequestFlag.fast;
 
 /** The device behind the shim; one that is already behind it is returned as it is. */
@@ -30,6 +33,7 @@ export function checkDevice(device: BlockDevice): BlockDevice {
 class CheckedDevice implements BlockDevice {
   readonly geometry: Geometry;
   readonly capabilities: Capabilities;
+  readonly offload: DeviceOffload | undefined;
   readonly #inner: BlockDevice;
   /** Offsets and lengths have none of these bits. */
   readonly #alignmentMask: number;
@@ -39,6 +43,7 @@ class CheckedDevice implements BlockDevice {
     this.#inner = inner;
     this.geometry = inner.geometry;
     this.capabilities = inner.capabilities;
+    this.offload = inner.offload && this.#checkedOffload(inner.offload);
     const { minimumBlockBytes, preferredBlockBytes, maximumRequestBytes } = inner.geometry;
     assert(
       isPowerOfTwo(minimumBlockBytes) && minimumBlockBytes <= BLOCK_BYTES_MAX,
@@ -111,6 +116,32 @@ class CheckedDevice implements BlockDevice {
     }
     this.#checkRange("extents", offset, length, "INVALID_RANGE");
     return length === 0 ? [] : this.#inner.extents(offset, length, extentsMax);
+  }
+
+  #checkedOffload(inner: DeviceOffload): DeviceOffload {
+    return {
+      providers: inner.providers,
+      read: async (request) => {
+        this.#checkOpen();
+        this.#checkRanges("token read", request.ranges, "INVALID_RANGE");
+        return inner.read(request);
+      },
+      write: async (request) => {
+        this.#checkOpen();
+        this.#checkWritable("token write");
+        this.#checkRanges("token write", request.ranges, "NO_SPACE");
+        if (!Number.isSafeInteger(request.tokenOffsetBytes) || request.tokenOffsetBytes < 0)
+          throw new RopewalkError("INVALID_RANGE", `${request.tokenOffsetBytes} is no place in a token.`);
+        return inner.write(request);
+      },
+    };
+  }
+
+  #checkRanges(operation: string, ranges: readonly ByteRange[], pastEnd: ErrorCode): void {
+    if (ranges.length > OFFLOAD_RANGES_MAX)
+      throw new RopewalkError("TOO_MANY", `A ${operation} takes at most ${OFFLOAD_RANGES_MAX} ranges.`);
+    for (const { offsetBytes, lengthBytes } of ranges)
+      this.#checkRange(operation, offsetBytes, lengthBytes, pastEnd);
   }
 
   close(): Promise<void> {

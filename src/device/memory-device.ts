@@ -28,6 +28,7 @@ export interface MemoryDeviceOptions {
 export class MemoryDevice implements BlockDevice {
   readonly geometry: Geometry;
   readonly capabilities: Capabilities;
+  readonly offload = undefined;
   #sizeBytes: number;
   readonly #pages = new Map<number, Uint8Array>();
 

@@ -3,4 +3,5 @@ export * from "./block-device.ts";
 export { checkDevice } from "./checked-device.ts";
 export type { LayerWorld } from "./layers/layer.ts";
 export { MemoryDevice, type MemoryDeviceOptions } from "./memory-device.ts";
+export type * from "./offload.ts";
 export { buildStack, type LayerDescription, type LayerStack, type StackDescription } from "./stack.ts";

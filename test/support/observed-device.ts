@@ -17,6 +17,7 @@ export class ObservedDevice implements BlockDevice {
   readonly inner: MemoryDevice;
   readonly geometry: Geometry;
   readonly capabilities: Capabilities;
+  readonly offload = undefined;
   /** What was called, in order: `write 4096+512 fua`. */
   readonly calls: string[] = [];
   closings = 0;

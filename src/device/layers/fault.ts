@@ -132,6 +132,7 @@ function injected(code: ErrorCode, operation: Operation, offset: number, length:
 class FaultDevice implements BlockDevice {
   readonly geometry: Geometry;
   readonly capabilities: Capabilities;
+  readonly offload = undefined;
   readonly #inner: BlockDevice;
   readonly #layer: FaultLayer;
   readonly #outstanding = new Outstanding();

@@ -78,6 +78,7 @@ class RateLayer implements Layer<typeof TABLE> {
 class RateDevice implements BlockDevice {
   readonly geometry: Geometry;
   readonly capabilities: Capabilities;
+  readonly offload = undefined;
   readonly #inner: BlockDevice;
   readonly #reads: RateLane;
   readonly #writes: RateLane;

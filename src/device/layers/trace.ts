@@ -77,6 +77,7 @@ interface TracedRequest {
 class TraceDevice implements BlockDevice {
   readonly geometry: Geometry;
   readonly capabilities: Capabilities;
+  readonly offload = undefined;
   readonly #inner: BlockDevice;
   readonly #layer: TraceLayer;
   readonly #opening: number;

@@ -28,6 +28,7 @@ export class PoolDevice implements BlockDevice {
   };
   readonly geometry: Geometry;
   readonly capabilities: Capabilities;
+  readonly offload = undefined;
   #open = true;
 
   constructor(parts: DeviceParts, object: MapObject) {

@@ -1,0 +1,62 @@
+/**
+ * What front ends and use cases ask of the token room: one service for all volumes, stacks and paths of a daemon, so
+ * that a token from one path is good on every other (T15).
+ *
+ * Always holds: tokens are 512 bytes; a token that does not verify is TOKEN_UNKNOWN whatever is wrong with it, and only
+ * one that verifies is told TOKEN_EXPIRED, TOKEN_REVOKED, TOKEN_CANCELLED or TOKEN_DELETED (T8).
+ */
+import type { BlockDevice, ChangePolicy } from "../device/mod.ts";
+
+export const TOKEN_BYTES = 512;
+
+export interface TokenInfo {
+  /** The copy manager's token id, 16 hexadecimal digits. */
+  readonly id: string;
+  readonly state: "valid" | "expired" | "revoked" | "cancelled" | "deleted";
+  readonly kind: "data" | "zero" | "hash";
+  readonly lengthBytes: number;
+  readonly policy: ChangePolicy;
+  readonly persistent: boolean;
+  readonly deleteOnUse: boolean;
+  readonly priority: number;
+  readonly createdAtMs: number;
+  readonly expiresAtMs: number;
+  readonly inactivityMs: number;
+  readonly uses: number;
+  readonly usedAtMs: number;
+  readonly creator: string;
+  /** The provider that keeps it. */
+  readonly provider: string;
+  /** What it was made of: `VOLUME` or `VOLUME@SNAPSHOT`, or a device's description. */
+  readonly source: string;
+}
+
+/** A map of the pool that a device stands for. */
+export interface PoolMap {
+  readonly volume: string;
+  readonly snapshot?: string;
+}
+
+export interface TokenService {
+  /** `base` (an opening of that map, taken over) with native token copies: reads bind pins, writes graft. */
+  overPool(map: PoolMap, base: BlockDevice): BlockDevice;
+  /** `base` with token copies that this layer keeps: data is preserved by copying what is about to be overwritten (T19). */
+  emulatedOver(base: BlockDevice, options: { id: string; description: string }): BlockDevice;
+  /** TOKEN_UNKNOWN; an ended token shows its state. */
+  show(token: Uint8Array, channel: { isProtected: boolean }): TokenInfo;
+  list(): TokenInfo[];
+  /** Fills `target` from the token's data at `offset` (T25); returns the bytes that lie inside the token, the rest of `target` is zeros. */
+  read(
+    token: Uint8Array,
+    offset: number,
+    target: Uint8Array,
+    channel: { isProtected: boolean },
+  ): Promise<number>;
+  /** `mandatory`: resolves when it is over; `hint`: it may live on until space is wanted. Writes that run: see the setting (T12). */
+  revoke(token: Uint8Array, options: { strength: "mandatory" | "hint" }): Promise<void>;
+  /** The well-known token of zeros (T16). */
+  readonly zeroToken: Uint8Array;
+  /** What belonged to an initiator's session or a client ends, as configured (T10). */
+  endCreator(creator: string): void;
+  close(): Promise<void>;
+}
