@@ -8,25 +8,42 @@ import { resolve } from "node:path";
 import { RopewalkError } from "./base/errors.ts";
 import { formatSize } from "./base/size-text.ts";
 import { runCommandLine, type ServeOptions } from "./cli/mod.ts";
-import type { Address, Control, OpenedPool, Settings, Stack, TlsFileNames } from "./control/mod.ts";
+import type {
+  Address,
+  Control,
+  IscsiRules,
+  OpenedPool,
+  Settings,
+  Stack,
+  StackedVolumes,
+  TlsFileNames,
+} from "./control/mod.ts";
 import type { HttpServer } from "./frontend/http/mod.ts";
+import type { IscsiPortal, IscsiServer } from "./frontend/iscsi/mod.ts";
 import type { NbdServer, TlsMode } from "./frontend/nbd/mod.ts";
 import {
   DaemonDirectory,
   hostClock,
   hostRandom,
+  isInFolder,
   LoopMeter,
   onInterrupt,
   openAdminKey,
+  openFileDevice,
+  openNbdClientDevice,
   openPageThreads,
   openProcessLog,
+  openTokenKey,
   type ProcessLog,
   readConfiguredFile,
   readSmallFile,
+  readUserFile,
   SocketNetwork,
   stopSignal,
+  writeUserFile,
 } from "./host/mod.ts";
 import { connect } from "./library.ts";
+import type { TokenRoom } from "./offload/mod.ts";
 import type { Listener, StreamAddress, TlsFiles } from "./ports/mod.ts";
 
 /** Clients get this long to take what they are owed; then the pool closes in what is left of ten seconds. */
@@ -96,11 +113,16 @@ class Daemon {
   readonly #pageThreads: ReturnType<typeof openPageThreads>;
   #directory: DaemonDirectory | undefined;
   #nbd: NbdServer | undefined;
+  #iscsi: IscsiServer | undefined;
   #http: HttpServer | undefined;
   #control: Control | undefined;
+  #stacks: StackedVolumes | undefined;
+  #tokens: TokenRoom | undefined;
   #pool: OpenedPool["pool"] | undefined;
   #nbdAddresses: string[] = [];
+  readonly #portals: IscsiPortal[] = [];
   #url = "";
+  #iscsiNamePrefix = "";
   #version = "";
   #isAnnounced = false;
 
@@ -126,8 +148,10 @@ class Daemon {
     const tls = await this.#readNbdTls();
     for (const address of this.#settings.nbd.addresses)
       this.#nbdAddresses.push(await this.#listenNbd({ kind: "tcp", ...address }, tls));
+    const iscsiRules = await this.#listenIscsi();
 
     await this.#openPool(stack, firstVolume);
+    await this.#openIscsi(iscsiRules);
     const adminKey = await this.#readAdminKey();
     key.resolve(adminKey);
     await this.#listenNbd({ kind: "unix", path: this.#directory.nbdSocket }, tls);
@@ -136,6 +160,7 @@ class Daemon {
     await this.#directory.writeEndpoints({
       pid: process.pid,
       nbd: this.#nbdAddresses,
+      iscsi: this.#portals.map(({ address }) => address),
       http: httpAddresses,
       url: this.#url,
     });
@@ -143,6 +168,8 @@ class Daemon {
     this.#loop.reset();
     for (const address of [...this.#nbdAddresses, this.#directory.nbdSocket])
       this.#log.info({ frontEnd: "nbd", address }, `NBD listens on ${address}`);
+    for (const { address } of this.#portals)
+      this.#log.info({ frontEnd: "iscsi", address }, `iSCSI listens on ${address}`);
     this.#log.info({ frontEnd: "http", address: this.#url }, `HTTP listens on ${this.#url}`);
   }
 
@@ -152,9 +179,13 @@ class Daemon {
     await Promise.all([
       ...this.#listeners.map((listener) => listener.close()),
       this.#nbd?.close({ graceMs: CLIENT_GRACE_MS }),
+      this.#iscsi?.close({ graceMs: CLIENT_GRACE_MS }),
       this.#http?.close(CLIENT_GRACE_MS),
       this.#control?.stop(),
     ]);
+    // From the outside in: stacks hold openings of volumes, tokens hold pins of the pool.
+    await this.#stacks?.close();
+    await this.#tokens?.close();
     await this.#pool?.close();
     await this.#pageThreads?.close();
     if (this.#isAnnounced) await this.#directory?.removeEndpoints();
@@ -175,6 +206,9 @@ class Daemon {
       `  pool   ${formatSize(pool.usedBytes)} of ${formatSize(pool.sizeBytes)} used, ${pool.volumes} volume${pool.volumes === 1 ? "" : "s"}`,
       ...this.#nbdAddresses.map((address) => `  NBD    ${scheme}://${address}/${volume ?? "VOLUME"}`),
       `  NBD    nbd+unix:///${volume ?? "VOLUME"}?socket=${nbdSocket}`,
+      ...this.#portals.map(
+        ({ address }) => `  iSCSI  iscsi://${address}/${this.#iscsiNamePrefix}${volume ?? "VOLUME"}/0`,
+      ),
       `  HTTP   ${this.#url}/api/v1`,
       `  key    ${this.#settings.adminKeyFile ?? adminKeyFile}`,
       `Try next: ${command} ${next}`,
@@ -194,7 +228,11 @@ class Daemon {
       key: bearerKey,
       version: this.#version,
       log: this.#log,
-      connections: () => ({ nbd: this.#nbd?.counters.connections ?? 0 }),
+      connections: () => ({
+        nbd: this.#nbd?.counters.connections ?? 0,
+        iscsi: this.#iscsi?.counters.connections ?? 0,
+      }),
+      iscsi: () => this.#iscsi?.counters,
       limits: {
         ...HTTP_LIMITS_DEFAULT,
         ...(connectionsMax === undefined ? {} : { connectionsMax }),
@@ -226,6 +264,56 @@ class Daemon {
     return formatAddress(listener.address as Address);
   }
 
+  /** As with NBD: initiators that come before the pool is open are sent away. */
+  async #listenIscsi(): Promise<IscsiRules> {
+    const { formatAddress, IscsiRules } = await import("./control/mod.ts");
+    const rules = await IscsiRules.read(this.#settings.iscsi, (path) =>
+      readConfiguredFile("CHAP secret", path),
+    );
+    for (const { portalGroupTag, ...address } of this.#settings.iscsi.portals) {
+      // Filled in when the address is known, which is before anybody can have come.
+      const portal = { address: "", portalGroupTag, relativePort: portalGroupTag };
+      const listener = await this.#network.listen({ kind: "tcp", ...address }, (peer) =>
+        this.#iscsi?.accept(peer, portal),
+      );
+      this.#listeners.push(listener);
+      portal.address = formatAddress(listener.address as Address);
+      this.#portals.push(portal);
+    }
+    return rules;
+  }
+
+  async #openIscsi(rules: IscsiRules): Promise<void> {
+    if (this.#portals.length === 0) return;
+    const { ISCSI_NAME_PREFIX, IscsiTargets } = await import("./control/mod.ts");
+    const { IscsiServer, UnitTargets } = await import("./frontend/iscsi/mod.ts");
+    const { volumes, exports } = this.#control!;
+    const { reservations } = this.#directory!;
+    const uuids = new Set(volumes.list().map(({ uuid }) => uuid));
+    for (const uuid of await reservations.list()) if (!uuids.has(uuid)) await reservations.remove(uuid);
+    const targets = new UnitTargets({
+      targets: new IscsiTargets({ volumes, exports, rules }),
+      portals: this.#portals,
+      reservations: (uuid) => ({
+        load: () => reservations.read(uuid),
+        save: (text) => reservations.write(uuid, text),
+      }),
+      clock: hostClock,
+      tokens: this.#tokens,
+      tokenSecondsMax: Math.floor(this.#tokens!.settings.ttlMsMax / 1000),
+    });
+    const { connectionsMax } = this.#settings.iscsi;
+    this.#iscsiNamePrefix = ISCSI_NAME_PREFIX;
+    this.#iscsi = new IscsiServer({
+      targets,
+      portals: this.#portals,
+      clock: hostClock,
+      random: hostRandom,
+      limits: connectionsMax === undefined ? {} : { connectionsMax },
+      report: (peer, sentence) => this.#log.info({ frontEnd: "iscsi", peer }, sentence),
+    });
+  }
+
   async #openPool(stack: Stack, firstVolume: { name: string; sizeBytes: number } | undefined): Promise<void> {
     const { Control, NbdExportTable, openPool } = await import("./control/mod.ts");
     const { NbdServer } = await import("./frontend/nbd/mod.ts");
@@ -245,7 +333,10 @@ class Daemon {
       longestTurnMs: () => loop.longestTurnMs(),
       longestDelayMs: () => loop.longestDelayMs(),
     };
-    this.#control = new Control({ pool, clock: hostClock, machine, stack });
+    const tokens = await this.#openTokens(pool);
+    const stacks = await this.#makeStacks(pool);
+    this.#control = new Control({ pool, clock: hostClock, machine, stack, tokens, stacks });
+    await stacks.load();
     if (isNew && firstVolume) await this.#control.volumes.create(firstVolume);
     const { connectionsMax } = this.#settings.nbd;
     this.#nbd = new NbdServer({
@@ -255,6 +346,50 @@ class Daemon {
       limits: connectionsMax === undefined ? {} : { connectionsMax },
       report: (peer, sentence) => this.#log.info({ frontEnd: "nbd", peer }, sentence),
     });
+  }
+
+  async #openTokens(pool: OpenedPool["pool"]): Promise<TokenRoom> {
+    const { DEFAULT_TOKEN_SETTINGS, TokenRoom } = await import("./offload/mod.ts");
+    const path = this.#directory!.tokenKeyFile;
+    const { key, isExposed } = await openTokenKey(path, hostRandom);
+    if (isExposed) this.#log.warn({ path }, `${path} can be read by others; chmod 600 it`);
+    const { tokens } = this.#settings;
+    // Who only lowers the maximum means the default, too.
+    const ttlMs = tokens.ttlMs ?? Math.min(DEFAULT_TOKEN_SETTINGS.ttlMs, tokens.ttlMsMax ?? Infinity);
+    this.#tokens = await TokenRoom.open({
+      pool,
+      clock: hostClock,
+      random: hostRandom,
+      key,
+      settings: { ...tokens, ttlMs },
+      report: (sentence) => this.#log.info({ room: "tokens" }, sentence),
+    });
+    return this.#tokens;
+  }
+
+  async #makeStacks(pool: OpenedPool["pool"]): Promise<StackedVolumes> {
+    const { makeStackBuilder, StackedVolumes } = await import("./control/mod.ts");
+    const { path, stacks } = this.#directory!;
+    const builder = makeStackBuilder({
+      exports: () => this.#control!.exports,
+      members: {
+        openFile: (file) => openFileDevice(file),
+        openNbd: (uri) => openNbdClientDevice(uri),
+        isOwnFile: (file) => isInFolder(file, path),
+      },
+      tokens: this.#tokens,
+      world: { clock: hostClock, print: (line) => this.#log.info({ layer: "trace" }, line) },
+    });
+    this.#stacks = new StackedVolumes({
+      texts: stacks,
+      builder,
+      clock: hostClock,
+      random: hostRandom,
+      poolHas: (volume) => pool.volumes().some(({ name }) => name === volume),
+      report: (stack, err) =>
+        this.#log.error({ stack, err }, `the stack ${stack} cannot be put together: ${err.message}`),
+    });
+    return this.#stacks;
   }
 
   async #readAdminKey(): Promise<string> {
@@ -277,7 +412,7 @@ async function readTlsFiles(frontEnd: string, names: TlsFileNames): Promise<TlsF
 }
 
 /** Resolves when the text is with the system. */
-function print(text: string): Promise<void> {
+function print(text: string | Uint8Array): Promise<void> {
   return new Promise((resolve) => void process.stdout.write(text, () => resolve()));
 }
 
@@ -300,6 +435,9 @@ if (import.meta.main) {
     environment: process.env,
     version: await readVersion(),
     print,
+    printBytes: print,
+    readFile: readUserFile,
+    writeFile: writeUserFile,
     printError: (text) => void process.stderr.write(text),
     isTerminal: process.stderr.isTTY === true,
     onInterrupt,

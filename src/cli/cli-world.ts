@@ -8,6 +8,16 @@ export interface CliWorld {
   readonly version: string;
   /** Standard output; resolves when more may be written. */
   print(text: string): Promise<void>;
+  /** Standard output, for data; resolves when more may be written. */
+  printBytes(bytes: Uint8Array): Promise<void>;
+  /** The whole file. TOO_LARGE above `bytesMax`; else rejects with the system's error. */
+  readFile(path: string, bytesMax: number): Promise<Uint8Array>;
+  /** Makes the file of these pieces, or replaces it once all are there; it has `mode` from its first byte on. */
+  writeFile(
+    path: string,
+    pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    mode: number,
+  ): Promise<void>;
   /** Standard error. */
   printError(text: string): void;
   /** Whether standard error is a terminal, where a line may be written over. */

@@ -29,6 +29,9 @@ async function command(parameters: readonly string[], options: CommandOptions = 
     environment: options.environment ?? {},
     version: "1.2.3",
     print: async (text) => void (out += text),
+    printBytes: async (bytes) => void (out += Buffer.from(bytes).toString("latin1")),
+    readFile: (path) => readFile(path),
+    writeFile: (path) => Promise.reject(new Error(`no command here writes ${path}`)),
     printError: (text) => (err += text),
     isTerminal: options.isTerminal ?? false,
     onInterrupt: options.onInterrupt ?? (() => () => {}),
@@ -242,7 +245,7 @@ test("the daemon is found by flag before variable, and its absence is UNREACHABL
 
 test("serve hands its flags on by the keys of the configuration", async () => {
   const { code, served } = await command(
-    "serve --data d --nbd a:1 --nbd b:2 --http c:3 --pool-size 1GiB --insecure --config f --first-volume v:1GiB".split(
+    "serve --data d --nbd a:1 --nbd b:2 --iscsi d:4,2 --http c:3 --pool-size 1GiB --insecure --config f --first-volume v:1GiB".split(
       " ",
     ),
   );
@@ -254,6 +257,7 @@ test("serve hands its flags on by the keys of the configuration", async () => {
       flags: {
         data: "d",
         "nbd.addresses": ["a:1", "b:2"],
+        "iscsi.addresses": ["d:4,2"],
         "http.address": "c:3",
         "pool.size": "1GiB",
         insecure: true,

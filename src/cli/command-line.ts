@@ -7,10 +7,12 @@
 import { Command, CommanderError } from "commander";
 import { asRopewalkError } from "../base/errors.ts";
 import type { CliWorld } from "./cli-world.ts";
+import { addCopyCommands } from "./copy-commands.ts";
 import { addPoolCommands } from "./pool-commands.ts";
 import { addServeCommand } from "./serve-command.ts";
 import { type Action, Session, type SessionOptions, withSessionOptions } from "./session.ts";
 import { addSnapshotCommands } from "./snapshot-commands.ts";
+import { addTokenCommands } from "./token-commands.ts";
 import { addVolumeCommands } from "./volume-commands.ts";
 
 export const EXIT_DONE = 0;
@@ -27,6 +29,8 @@ Examples:
   ropewalk snapshot create disk@monday
   ropewalk volume clone disk@monday copy
   ropewalk snapshot diff disk@monday disk
+  ropewalk copy disk@monday other
+  ropewalk token create disk@monday --out monday.token
   ropewalk status --json
 
 The daemon is found by --url or ROPEWALK_URL (with the key in ROPEWALK_KEY), or by --data or ROPEWALK_DATA.`;
@@ -48,7 +52,7 @@ export async function runCommandLine(world: CliWorld): Promise<number> {
 
 function makeProgram(world: CliWorld, ended: (exitCode: number) => void): Command {
   const program = new Command("ropewalk")
-    .description("Volumes, snapshots and clones on one log, served over NBD.")
+    .description("Volumes, snapshots, clones and token copies on one log.")
     .version(world.version, "--version", "print the version")
     .helpOption("-h, --help", "show help")
     .helpCommand("help [command]", "show help for a command")
@@ -74,6 +78,11 @@ function makeProgram(world: CliWorld, ended: (exitCode: number) => void): Comman
     program.command("snapshot").description("take, list, compare, roll back to snapshots"),
     add,
   );
+  addTokenCommands(
+    program.command("token").description("make, show, read, write, revoke tokens that stand for data"),
+    add,
+  );
+  addCopyCommands(program, add);
   addPoolCommands(program, add);
   return program;
 }

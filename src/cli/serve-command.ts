@@ -6,6 +6,7 @@ interface ServeFlags {
   readonly config?: string;
   readonly data?: string;
   readonly nbd?: string[];
+  readonly iscsi?: string[];
   readonly http?: string;
   readonly poolSize?: string;
   readonly insecure?: true;
@@ -17,7 +18,8 @@ const EXAMPLES = `
 Examples:
   ropewalk serve                                       with the defaults, on loopback
   ropewalk serve --data /srv/pool --pool-size 500GiB
-  ropewalk serve --nbd 127.0.0.1:0 --http 127.0.0.1:0  on free ports; endpoints.json says which
+  ropewalk serve --nbd 127.0.0.1:0 --iscsi 127.0.0.1:0 --http 127.0.0.1:0
+                                                       on free ports; endpoints.json says which
 
 Flags go over the environment (ROPEWALK_…), that over the configuration file.`;
 
@@ -35,6 +37,11 @@ export function addServeCommand(
       "HOST:PORT for NBD, repeatable (127.0.0.1:10809); nbd.sock in the data directory always",
       (address: string, before: string[] = []) => [...before, address],
     )
+    .option(
+      "--iscsi <address>",
+      "HOST:PORT for iSCSI, with ,TAG for another portal group than 1; repeatable (127.0.0.1:3260)",
+      (address: string, before: string[] = []) => [...before, address],
+    )
     .option("--http <address>", "HOST:PORT for the API (127.0.0.1:7430)")
     .option("--pool-size <size>", "limit of the pool's size; for a new pool 80 % of what is free on its disk")
     .option("--insecure", "allow addresses that are not loopback without TLS")
@@ -48,6 +55,7 @@ export function addServeCommand(
         flags: {
           data: given.data,
           "nbd.addresses": given.nbd,
+          "iscsi.addresses": given.iscsi,
           "http.address": given.http,
           "pool.size": given.poolSize,
           insecure: given.insecure,

@@ -1,5 +1,6 @@
 /** What every command that talks to a daemon shares: where it is, how results are printed, how work is cancelled. */
 import type { Command } from "commander";
+import { asRopewalkError, RopewalkError } from "../base/errors.ts";
 import type { Ropewalk } from "../client/mod.ts";
 import type { CliWorld } from "./cli-world.ts";
 import { ProgressLine } from "./progress.ts";
@@ -47,6 +48,32 @@ export class Session {
     return this.#world.print(text);
   }
 
+  writeBytes(bytes: Uint8Array): Promise<void> {
+    return this.#world.printBytes(bytes);
+  }
+
+  /** The user's file. INVALID_ARGUMENT when it cannot be read, TOO_LARGE */
+  async readFile(path: string, bytesMax: number): Promise<Uint8Array> {
+    try {
+      return await this.#world.readFile(path, bytesMax);
+    } catch (cause) {
+      throw fileError(`${path} cannot be read`, cause);
+    }
+  }
+
+  /** A file for the user, with its permissions from the first byte on. INVALID_ARGUMENT when it cannot be written */
+  async writeFile(
+    path: string,
+    pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    mode: number,
+  ): Promise<void> {
+    try {
+      await this.#world.writeFile(path, pieces, mode);
+    } catch (cause) {
+      throw fileError(`${path} cannot be written`, cause);
+    }
+  }
+
   /** Does long work that Ctrl-C cancels, with a line of progress. */
   async follow<Result>(
     work: (options: { signal: AbortSignal; progress: ProgressLine }) => Promise<Result>,
@@ -80,4 +107,12 @@ export type Action = (
 
 function set(text: string | undefined): string | undefined {
   return text === "" ? undefined : text;
+}
+
+/** What the system says about a file the user named; what has a code already keeps it. */
+function fileError(what: string, cause: unknown): RopewalkError {
+  if (cause instanceof RopewalkError) return cause;
+  const { code } = cause as { code?: unknown };
+  if (typeof code !== "string") return asRopewalkError(cause);
+  return new RopewalkError("INVALID_ARGUMENT", `${what}: ${code}.`, { cause });
 }

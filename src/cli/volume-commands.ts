@@ -4,15 +4,35 @@ import { checkName, checkVolumeSize, parseMapName } from "../base/object-name.ts
 import { formatSize, parseSize } from "../base/size-text.ts";
 import type { VolumeJson } from "../client/mod.ts";
 import type { AddCommand } from "./command-line.ts";
+import { parseStackFile, STACK_FILE_BYTES_MAX } from "./stack-file.ts";
 import { formatFields, formatTable, formatTime } from "./table.ts";
 
 export function addVolumeCommands(volume: Command, add: AddCommand): void {
-  add(volume, "create <name>", "make a thin volume", async (session, [name], { size }) => {
-    checkName("volume", name!);
-    const sizeBytes = checkVolumeSize(parseSize(size!));
-    const created = await (await session.connect()).volumes.create({ name: name!, sizeBytes });
-    await session.print(created, ({ name }) => `Made volume ${name} of ${formatSize(sizeBytes)}.\n`);
-  }).requiredOption("--size <size>", "512, 4KiB, 10GiB, 1TB; a multiple of 512 bytes");
+  add(
+    volume,
+    "create <name>",
+    "make a thin volume, or one that stands on others",
+    async (session, [name], { size, stack }) => {
+      checkName("volume", name!);
+      if ((size === undefined) === (stack === undefined))
+        volume.error("error: give either --size or --stack");
+      const wish =
+        size === undefined
+          ? {
+              name: name!,
+              stack: await parseStackFile(stack!, await session.readFile(stack!, STACK_FILE_BYTES_MAX)),
+            }
+          : { name: name!, sizeBytes: checkVolumeSize(parseSize(size)) };
+      const created = await (await session.connect()).volumes.create(wish);
+      const kind = size === undefined ? "stack" : "volume";
+      await session.print(
+        created,
+        ({ name, sizeBytes }) => `Made ${kind} ${name} of ${formatSize(sizeBytes)}.\n`,
+      );
+    },
+  )
+    .option("--size <size>", "512, 4KiB, 10GiB, 1TB; a multiple of 512 bytes")
+    .option("--stack <file>", "a tree of layers over volumes, files and NBD exports; YAML or JSON");
 
   add(volume, "list", "list all volumes", async (session) => {
     await session.print(await (await session.connect()).volumes.list(), formatVolumes);
@@ -62,6 +82,7 @@ export function formatVolume(volume: VolumeJson): string {
     ["clients", String(volume.clients)],
     ["cloned from", volume.origin ?? "-"],
     ["made", formatTime(volume.createdAt)],
+    ...(volume.stack === undefined ? [] : [["stack", JSON.stringify(volume.stack)] as [string, string]]),
   ]);
 }
 
@@ -76,7 +97,7 @@ function formatVolumes(volumes: readonly VolumeJson[]): string {
       formatSize(volume.usedBytes),
       String(volume.snapshots),
       String(volume.clients),
-      volume.origin ?? "-",
+      volume.stack === undefined ? (volume.origin ?? "-") : "(a stack)",
       formatTime(volume.createdAt),
     ]),
     ["SIZE", "USED", "SNAPSHOTS", "CLIENTS"],

@@ -28,11 +28,35 @@ export async function followWork<Progress, Result>(
   { path, body, signal, onProgress }: LongCallOptions<Progress> & { path: string; body?: object },
 ): Promise<Result> {
   if (signal?.aborted) throw cancelled();
-  let work = await caller.call<Work<Progress, Result>>("POST", path, { query: { wait: false }, body });
+  const started = await caller.call<Work<Progress, Result>>("POST", path, { query: { wait: false }, body });
+  return followStarted(caller, started, {
+    path,
+    ...(signal === undefined ? {} : { signal }),
+    ...(onProgress === undefined ? {} : { onProgress }),
+  });
+}
+
+/** Follows work that was started and is watched by GET and cancelled by DELETE of its path. */
+export async function followStarted<Progress, Result>(
+  caller: ApiCaller,
+  started: Work<Progress, Result>,
+  {
+    path,
+    signal,
+    onProgress,
+    onFailure,
+  }: LongCallOptions<Progress> & {
+    path: string;
+    /** How far it was when it failed or was cancelled. */
+    onFailure?: (progress: Progress, elapsedMs: number) => void;
+  },
+): Promise<Result> {
+  let work = started;
   while (work.state === "running") {
     if (work.progress !== undefined) onProgress?.(work.progress, work.elapsedMs ?? 0);
     work = signal?.aborted ? await caller.call("DELETE", path) : await watch(caller, path, signal);
   }
+  if (work.error && work.progress !== undefined) onFailure?.(work.progress, work.elapsedMs ?? 0);
   if (work.error) throw new RopewalkError(work.error.code, work.error.message);
   return work.result as Result;
 }

@@ -3,14 +3,28 @@ export { RopewalkError } from "../base/errors.ts";
 export type {
   ChangePoolJson,
   CollectionJson,
+  CopyJson,
+  CreateTokenJson,
   CreateVolumeJson,
   DifferenceJson,
   PoolJson,
   ScrubJson,
+  ShownTokensJson,
   SnapshotJson,
   StatusJson,
+  TokenJson,
+  TokenWrittenJson,
   VolumeJson,
+  ZeroedJson,
 } from "../frontend/http/mod.ts";
+export type { CopyOptions, CopyProgressJson } from "./copy-call.ts";
 export type { ConnectOptions, ReadText } from "./daemon-address.ts";
 export type { LongCallOptions } from "./long-call.ts";
-export { connectThrough, Ropewalk, SnapshotCalls, VolumeCalls } from "./ropewalk.ts";
+export { connectThrough, type NowMs, Ropewalk, SnapshotCalls, VolumeCalls } from "./ropewalk.ts";
+export type {
+  GivenToken,
+  MadeToken,
+  ReadTokenOptions,
+  TokenPart,
+  WriteTokenOptions,
+} from "./token-calls.ts";

@@ -4,38 +4,72 @@
  *     const ropewalk = await connect({ dataDirectory: "./ropewalk-data" });
  *     await ropewalk.volumes.create({ name: "disk", sizeBytes: 10 * 2 ** 30 });
  *     await ropewalk.snapshots.create("disk", "before");
+ *     await ropewalk.copy({ source: "disk@before", destination: "other" });
+ *     const { token } = await ropewalk.createToken({ source: "disk", lengthBytes: 4096 });
+ *     for await (const bytes of ropewalk.readToken(token)) process.stdout.write(bytes);
  *
  * Errors: every call rejects with a RopewalkError; its `code` is one of docs/errors.md.
  */
 import type {
   ChangePoolJson,
   CollectionJson,
+  CopyJson,
+  CreateTokenJson,
   CreateVolumeJson,
   DifferenceJson,
   PoolJson,
   ScrubJson,
   ScrubWorkJson,
+  ShownTokensJson,
   SnapshotJson,
   StatusJson,
+  TokenJson,
+  TokenWrittenJson,
   VolumeJson,
+  ZeroedJson,
 } from "../frontend/http/mod.ts";
 import { ApiCaller, snapshotPath, volumePath } from "./api-call.ts";
+import { type CopyOptions, copy } from "./copy-call.ts";
 import { type ConnectOptions, findDaemon, type ReadText } from "./daemon-address.ts";
 import { readDifferences } from "./difference-stream.ts";
 import { followWork, type LongCallOptions } from "./long-call.ts";
+import {
+  createToken,
+  type GivenToken,
+  listTokens,
+  type MadeToken,
+  type ReadTokenOptions,
+  readToken,
+  revokeToken,
+  showToken,
+  type WriteTokenOptions,
+  writeToken,
+} from "./token-calls.ts";
 
-/** Finds the daemon and asks nothing yet. UNREACHABLE, INVALID_ARGUMENT */
-export async function connectThrough(readText: ReadText, options: ConnectOptions): Promise<Ropewalk> {
-  return new Ropewalk(new ApiCaller(await findDaemon(options, readText)));
+/** Milliseconds that only grow, with fractions. */
+export type NowMs = () => number;
+
+/**
+ * Finds the daemon and asks nothing yet. With `nowMs`, every `elapsedMs` is from the request sent to the reply received;
+ * without, from the request's arrival at the daemon to its end there. UNREACHABLE, INVALID_ARGUMENT
+ */
+export async function connectThrough(
+  readText: ReadText,
+  options: ConnectOptions,
+  nowMs?: NowMs,
+): Promise<Ropewalk> {
+  return new Ropewalk(new ApiCaller(await findDaemon(options, readText)), nowMs);
 }
 
 export class Ropewalk {
   readonly volumes: VolumeCalls;
   readonly snapshots: SnapshotCalls;
   readonly #caller: ApiCaller;
+  readonly #nowMs: NowMs | undefined;
 
-  constructor(caller: ApiCaller) {
+  constructor(caller: ApiCaller, nowMs?: NowMs) {
     this.#caller = caller;
+    this.#nowMs = nowMs;
     this.volumes = new VolumeCalls(caller);
     this.snapshots = new SnapshotCalls(caller);
   }
@@ -62,6 +96,73 @@ export class Ropewalk {
     const { ratio, ...rest } = options;
     return followWork(this.#caller, { ...rest, path: "/gc", body: ratio === undefined ? {} : { ratio } });
   }
+
+  /**
+   * A token for a range of a volume or snapshot: it stands for the data as it is now (`policy: "preserve"`), and gives
+   * it to whoever has the token. It may stand for less than asked for, which `lengthBytes` says.
+   * VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND, INVALID_RANGE, UNSUPPORTED, TOKEN_UNSUPPORTED
+   */
+  createToken(wish: CreateTokenJson): Promise<MadeToken> {
+    return createToken(this.#caller, wish);
+  }
+
+  /** All tokens that the daemon knows; what is listed gives no access to their data. */
+  tokens(): Promise<TokenJson[]> {
+    return listTokens(this.#caller);
+  }
+
+  /** What a token is, and whether it is still valid. TOKEN_UNKNOWN */
+  showToken(token: GivenToken): Promise<ShownTokensJson> {
+    return showToken(this.#caller, token);
+  }
+
+  /** The data of a token as it arrives, cut at the token's end. The TOKEN_ codes */
+  readToken(token: GivenToken, options: ReadTokenOptions = {}): AsyncGenerator<Uint8Array> {
+    return readToken(this.#caller, token, options);
+  }
+
+  /**
+   * Writes the data of a token into a volume; no data passes through the caller. Durable when it resolves.
+   * VOLUME_NOT_FOUND, NO_SPACE, TOKEN_CUT when the token holds less than asked for, the other TOKEN_ codes
+   */
+  writeToken(token: GivenToken, options: WriteTokenOptions): Promise<TokenWrittenJson> {
+    return this.#timed(() => writeToken(this.#caller, token, options));
+  }
+
+  /** Ends a token: at once, or (`strength: "hint"`) when space is wanted. TOKEN_UNKNOWN */
+  revokeToken(
+    token: GivenToken,
+    { strength = "mandatory" }: { strength?: "mandatory" | "hint" } = {},
+  ): Promise<void> {
+    return revokeToken(this.#caller, token, { strength });
+  }
+
+  /**
+   * Copies a volume or snapshot, or a range of it, into a volume, which is made when there is none and grown when it is
+   * too small. By tokens where both sides can, so that on the pool no data moves. `signal` cancels it at the daemon;
+   * what was copied stays, and the error says how much. VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND, INVALID_RANGE, NO_SPACE,
+   * CANCELLED
+   */
+  copy(options: CopyOptions): Promise<CopyJson> {
+    return this.#timed(() => copy(this.#caller, options));
+  }
+
+  /** Makes a volume, or a range of it, read as zeros. Durable when it resolves. VOLUME_NOT_FOUND, INVALID_RANGE, CANCELLED */
+  zero(
+    volume: string,
+    options: { offsetBytes?: number; lengthBytes?: number; signal?: AbortSignal } = {},
+  ): Promise<ZeroedJson> {
+    const { signal, ...body } = options;
+    return this.#timed(() => this.#caller.call("POST", `${volumePath(volume)}/zero`, { body, signal }));
+  }
+
+  async #timed<Answer extends { readonly elapsedMs: number }>(call: () => Promise<Answer>): Promise<Answer> {
+    const nowMs = this.#nowMs;
+    if (nowMs === undefined) return call();
+    const startedMs = nowMs();
+    const answer = await call();
+    return { ...answer, elapsedMs: Math.round((nowMs() - startedMs) * 1000) / 1000 };
+  }
 }
 
 /** Errors of all: INVALID_NAME, VOLUME_NOT_FOUND. */
@@ -80,7 +181,7 @@ export class VolumeCalls {
     return this.#caller.call("GET", volumePath(name));
   }
 
-  /** A thin volume that reads as zeros. INVALID_SIZE, ALREADY_EXISTS */
+  /** A thin volume that reads as zeros, or one that is a `stack` over others. INVALID_SIZE, ALREADY_EXISTS, INVALID_CONFIG */
   create(volume: CreateVolumeJson): Promise<VolumeJson> {
     return this.#caller.call("POST", "/volumes", { body: volume });
   }

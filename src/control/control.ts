@@ -2,12 +2,28 @@
 import type { Clock } from "../ports/mod.ts";
 import { type Collection, makeCollection } from "./collection.ts";
 import type { ControlledPool } from "./controlled-pool.ts";
+import type { ControlledTokens } from "./controlled-tokens.ts";
+import { Copies } from "./copies.ts";
 import { Exports, type Stack } from "./exports.ts";
 import { changePool, type PoolChange } from "./pool-settings.ts";
 import { makeScrub, type Scrub } from "./scrub.ts";
 import { Snapshots } from "./snapshots.ts";
+import type { StackedVolumes } from "./stacked-volumes.ts";
 import { type Machine, Status } from "./status.ts";
+import { Tokens } from "./tokens.ts";
 import { Volumes } from "./volumes.ts";
+import { Zeroing } from "./zeroing.ts";
+
+export interface ControlOptions {
+  readonly pool: ControlledPool;
+  readonly clock: Clock;
+  readonly machine: Machine;
+  readonly stack: Stack;
+  /** The room that all paths share; without it there are no tokens, and copies are plain. */
+  readonly tokens?: ControlledTokens | undefined;
+  /** Volumes that stand on others. */
+  readonly stacks?: StackedVolumes | undefined;
+}
 
 export class Control {
   readonly volumes: Volumes;
@@ -16,17 +32,24 @@ export class Control {
   readonly status: Status;
   readonly scrub: Scrub;
   readonly collection: Collection;
+  readonly tokens: Tokens;
+  readonly copies: Copies;
+  readonly zeroing: Zeroing;
   readonly #pool: ControlledPool;
 
-  constructor(options: { pool: ControlledPool; clock: Clock; machine: Machine; stack: Stack }) {
-    const { pool, clock } = options;
+  constructor(options: ControlOptions) {
+    const { pool, clock, tokens: room } = options;
     this.#pool = pool;
-    this.volumes = new Volumes(pool);
-    this.snapshots = new Snapshots(pool);
+    this.volumes = new Volumes(pool, options.stacks);
+    this.snapshots = new Snapshots(pool, options.stacks);
     this.exports = new Exports(options);
     this.status = new Status(options);
     this.scrub = makeScrub(pool, clock);
     this.collection = makeCollection(pool, clock);
+    const { exports, volumes } = this;
+    this.tokens = new Tokens({ exports, clock, room });
+    this.copies = new Copies({ volumes, exports, room, clock });
+    this.zeroing = new Zeroing({ exports, clock, room });
   }
 
   changePool(change: PoolChange): ReturnType<typeof changePool> {
@@ -35,6 +58,6 @@ export class Control {
 
   /** Stops long work, so that the pool can close. */
   async stop(): Promise<void> {
-    await Promise.all([this.scrub.cancel(), this.collection.cancel()]);
+    await Promise.all([this.scrub.cancel(), this.collection.cancel(), this.copies.stop()]);
   }
 }

@@ -1,15 +1,18 @@
 /**
  * What block front ends serve: every volume, read-write, and every snapshot as VOLUME@SNAPSHOT, read-only.
  *
- * Always holds: an opened device is the volume under its configured layers under a measuring one; maps of what
- * changed or is shared come straight from the pool and cover the asked range from its start without gaps.
+ * Always holds: an opened device is the volume, with token copies where there is a token room, under its configured
+ * layers under a measuring one, so all paths share one room (T15); maps of what changed or is shared come straight
+ * from the pool and cover the asked range from its start without gaps.
  * Errors: VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND, INVALID_NAME.
  */
 import { formatMapName, type MapName, parseMapName } from "../base/object-name.ts";
 import type { BlockDevice } from "../device/mod.ts";
+import type { TokenService } from "../offload/mod.ts";
 import type { Clock } from "../ports/mod.ts";
 import type { ControlledPool } from "./controlled-pool.ts";
 import { MeasuredDevice } from "./measured-device.ts";
+import type { StackedVolumes } from "./stacked-volumes.ts";
 import { VolumeMeter } from "./volume-meter.ts";
 
 export interface ExportSummary {
@@ -39,18 +42,29 @@ export class Exports {
   readonly #pool: ControlledPool;
   readonly #clock: Clock;
   readonly #stack: Stack;
+  readonly #tokens: TokenService | undefined;
+  readonly #stacks: StackedVolumes | undefined;
   readonly #meters = new Map<string, VolumeMeter>();
 
-  constructor(options: { pool: ControlledPool; clock: Clock; stack: Stack }) {
+  constructor(options: {
+    pool: ControlledPool;
+    clock: Clock;
+    stack: Stack;
+    tokens?: TokenService | undefined;
+    stacks?: StackedVolumes | undefined;
+  }) {
     this.#pool = options.pool;
     this.#clock = options.clock;
     this.#stack = options.stack;
+    this.#tokens = options.tokens;
+    this.#stacks = options.stacks;
   }
 
   /** Every export, volumes first. */
   list(): ExportSummary[] {
     return [
       ...this.#pool.volumes().map(({ name, sizeBytes }) => ({ name, sizeBytes, isWritable: true })),
+      ...(this.#stacks?.list().map(({ name, sizeBytes }) => ({ name, sizeBytes, isWritable: true })) ?? []),
       ...this.#pool.snapshots().map(({ volume, name: snapshot, sizeBytes }) => {
         return { name: formatMapName({ volume, snapshot }), sizeBytes, isWritable: false };
       }),
@@ -59,6 +73,7 @@ export class Exports {
 
   show(name: string): ExportSummary {
     const map = parseMapName(name);
+    if (this.isStack(name)) return { name, sizeBytes: this.#stacks!.show(name).sizeBytes, isWritable: true };
     const { sizeBytes } =
       map.snapshot === undefined
         ? this.#pool.volume(map.volume)
@@ -68,14 +83,18 @@ export class Exports {
 
   /** Opens for a client, which counts as connected until it closes the device. */
   open(name: string): BlockDevice {
-    const { volume, snapshot } = parseMapName(name);
-    const device =
+    const map = parseMapName(name);
+    const { volume, snapshot } = map;
+    if (this.isStack(name)) return this.#measured(name, this.#stack(volume, this.#stacks!.open(volume)));
+    const opened =
       snapshot === undefined ? this.#pool.openVolume(volume) : this.#pool.openSnapshot(volume, snapshot);
-    return new MeasuredDevice({
-      device: this.#stack(volume, device),
-      meter: this.#meterOf(name),
-      clock: this.#clock,
-    });
+    const device = this.#tokens?.overPool(map, opened) ?? opened;
+    return this.#measured(name, this.#stack(volume, device));
+  }
+
+  /** A volume that is no map of the pool: it has neither snapshots nor changes to compare. */
+  isStack(name: string): boolean {
+    return this.#stacks?.has(name) ?? false;
   }
 
   /** Snapshots of the export's volume, which its changes can be asked against; not the export itself. */
@@ -134,6 +153,10 @@ export class Exports {
     const names = new Set(this.list().map(({ name }) => name));
     for (const name of this.#meters.keys()) if (!names.has(name)) this.#meters.delete(name);
     return this.#meters;
+  }
+
+  #measured(name: string, device: BlockDevice): BlockDevice {
+    return new MeasuredDevice({ device, meter: this.#meterOf(name), clock: this.#clock });
   }
 
   #meterOf(name: string): VolumeMeter {

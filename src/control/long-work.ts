@@ -110,13 +110,16 @@ export class LongWork<Input, Progress, Result> {
     } catch (error) {
       const code = asRopewalkError(error).code;
       run.state = signal.aborted || code === "CANCELLED" ? "cancelled" : "failed";
-      run.error =
-        run.state === "cancelled"
-          ? new RopewalkError("CANCELLED", "The work was cancelled; start it again to go through all.", {
-              cause: error,
-            })
-          : asRopewalkError(error);
+      run.error = run.state === "cancelled" ? asCancelled(error, signal) : asRopewalkError(error);
     }
     run.endedMs = this.#clock.nowMs();
   }
+}
+
+/** The work's own sentence where it has one, such as how far it came. */
+function asCancelled(error: unknown, signal: AbortSignal): RopewalkError {
+  if (error instanceof RopewalkError && error.code === "CANCELLED" && error !== signal.reason) return error;
+  return new RopewalkError("CANCELLED", "The work was cancelled; start it again to go through all.", {
+    cause: error,
+  });
 }

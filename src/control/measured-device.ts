@@ -4,7 +4,14 @@
  * Always holds: a request that completed at once costs two looks at the clock and a few additions, no promise
  * and no closure; a completion is handed on as it came, since one promise may stand for many requests.
  */
-import type { BlockDevice, Capabilities, Completion, DeviceOffload, Extent, Geometry } from "../device/mod.ts";
+import type {
+  BlockDevice,
+  Capabilities,
+  Completion,
+  DeviceOffload,
+  Extent,
+  Geometry,
+} from "../device/mod.ts";
 import type { Clock } from "../ports/mod.ts";
 import { MeteredRequest, type VolumeMeter } from "./volume-meter.ts";
 

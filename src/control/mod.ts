@@ -1,12 +1,18 @@
 /** The control room's public door. */
+export { TOKEN_BYTES, type TokenInfo } from "../offload/mod.ts";
 export type { Difference, PoolCounters, PoolStatus, SnapshotInfo, VolumeInfo } from "../pool/mod.ts";
 export { COLLECT_RATIO_MAX, COLLECT_RATIO_MIN } from "./collection.ts";
-export { Control } from "./control.ts";
+export { Control, type ControlOptions } from "./control.ts";
+export type { ControlledTokens } from "./controlled-tokens.ts";
+export type { Copy, CopyCounters, CopyOutcome } from "./copies.ts";
+export type { CopyProgress, CopyWish } from "./copy-work.ts";
 export type { Stack, Stretch } from "./exports.ts";
+export { IscsiRules, type IscsiTargetRules } from "./iscsi-rules.ts";
+export { ISCSI_NAME_PREFIX, type IscsiTargetEntry, IscsiTargets } from "./iscsi-targets.ts";
 export type { WorkReport, WorkState } from "./long-work.ts";
 export { NbdExportTable } from "./nbd-exports.ts";
 export { type OpenedPool, openPool } from "./pool-opening.ts";
-export { type Address, formatAddress } from "./settings/address.ts";
+export { type Address, formatAddress, isLoopbackHost } from "./settings/address.ts";
 export { parseConfigFile } from "./settings/config-file.ts";
 export { configSchema } from "./settings/config-schema.ts";
 export {
@@ -21,5 +27,17 @@ export {
   type Settings,
   type TlsFileNames,
 } from "./settings/settings.ts";
+export { makeStackBuilder } from "./stack-builder.ts";
+export { type StackBuilder, StackedVolumes } from "./stacked-volumes.ts";
 export type { DaemonStatus, Machine } from "./status.ts";
+export { decodeTokenFile, TOKEN_FILE_BYTES_MAX, TOKENS_IN_FILE_MAX, type TokenPiece } from "./token-file.ts";
+export type {
+  Channel,
+  MadeTokens,
+  ShownToken,
+  TokenWish,
+  WrittenTokens,
+} from "./tokens.ts";
 export { LATENCY_BUCKETS, METERED_REQUESTS, VolumeMeter } from "./volume-meter.ts";
+export type { AnyVolumeInfo } from "./volumes.ts";
+export type { Zeroed } from "./zeroing.ts";

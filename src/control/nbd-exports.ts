@@ -47,6 +47,7 @@ export class NbdExportTable {
   }
 
   #contexts(name: string): NbdMetaContext[] {
+    if (this.#exports.isStack(name)) return [];
     const depth: NbdMetaContext = {
       name: "qemu:allocation-depth",
       query: async (offsetBytes, lengthBytes, stretchesMax) =>

@@ -5,9 +5,11 @@
  * taken names) the pool decides in the very moment of the change.
  * Errors: INVALID_NAME, VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND, and the codes named at each method.
  */
-import { checkName } from "../base/object-name.ts";
+import { RopewalkError } from "../base/errors.ts";
+import { checkName, formatMapName, quoted } from "../base/object-name.ts";
 import type { Difference, MapRef, SnapshotInfo, VolumeInfo } from "../pool/mod.ts";
 import type { ControlledPool } from "./controlled-pool.ts";
+import type { StackedVolumes } from "./stacked-volumes.ts";
 
 export interface DifferenceQuery {
   readonly volume: string;
@@ -21,9 +23,11 @@ export interface DifferenceQuery {
 
 export class Snapshots {
   readonly #pool: ControlledPool;
+  readonly #stacks: StackedVolumes | undefined;
 
-  constructor(pool: ControlledPool) {
+  constructor(pool: ControlledPool, stacks?: StackedVolumes) {
     this.#pool = pool;
+    this.#stacks = stacks;
   }
 
   /** All of a volume's, or of every volume, oldest first. */
@@ -37,19 +41,30 @@ export class Snapshots {
     return this.#pool.snapshot(volume, checkName("snapshot", name));
   }
 
-  /** The volume frozen as it is now; durable when it resolves. ALREADY_EXISTS */
+  /** The volume frozen as it is now; durable when it resolves. ALREADY_EXISTS; UNSUPPORTED of a stack */
   async create(volume: string, name: string): Promise<SnapshotInfo> {
+    if (this.#stacks?.has(volume))
+      throw new RopewalkError(
+        "UNSUPPORTED",
+        `Volume ${quoted(volume)} is a stack and has no snapshots; what it stands on may.`,
+      );
     return this.#pool.createSnapshot(checkName("volume", volume), checkName("snapshot", name));
   }
 
   /** IN_USE, HAS_CLONES */
   async delete(volume: string, name: string): Promise<void> {
-    await this.#pool.deleteSnapshot(checkName("volume", volume), checkName("snapshot", name));
+    checkName("volume", volume);
+    checkName("snapshot", name);
+    this.#stacks?.checkUnused(formatMapName({ volume, snapshot: name }));
+    await this.#pool.deleteSnapshot(volume, name);
   }
 
   /** The volume becomes what the snapshot holds; newer snapshots stay. IN_USE */
   async rollback(volume: string, name: string): Promise<VolumeInfo> {
-    return this.#pool.rollback(checkName("volume", volume), checkName("snapshot", name));
+    checkName("volume", volume);
+    checkName("snapshot", name);
+    this.#stacks?.checkUnused(volume);
+    return this.#pool.rollback(volume, name);
   }
 
   /** Ranges where the newer map differs from the older, in order. Refusals come before the first range. INVALID_RANGE */

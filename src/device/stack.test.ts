@@ -62,6 +62,7 @@ test("a change of one parameter keeps the others", () => {
       readRequestsPerSecond: 0,
       writeRequestsPerSecond: 0.5,
       burstMs: 50,
+      tokenCopies: "requests",
     },
   ]);
 });

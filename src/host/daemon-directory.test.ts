@@ -70,7 +70,13 @@ test("the rest of an interrupted making is no pool and is made anew", async () =
 test("the endpoints are written as a whole and removed at the end", async () => {
   using folder = new TemporaryFolder();
   const directory = await DaemonDirectory.look(folder.path);
-  const endpoints = { pid: 5, nbd: ["127.0.0.1:1"], http: ["127.0.0.1:2"], url: "http://127.0.0.1:2" };
+  const endpoints = {
+    pid: 5,
+    nbd: ["127.0.0.1:1"],
+    iscsi: [],
+    http: ["127.0.0.1:2"],
+    url: "http://127.0.0.1:2",
+  };
   await directory.writeEndpoints(endpoints);
   assert.deepEqual(JSON.parse(readFileSync(folder.file("endpoints.json"), "utf8")), endpoints);
   await directory.removeEndpoints();

@@ -3,7 +3,9 @@
  *
  *     pool/           the pool
  *     pool.new/       a pool that is being made; a rest of a start that was interrupted
- *     admin.key       endpoints.json       nbd.sock
+ *     admin.key       token.key            endpoints.json       nbd.sock
+ *     reservations/   persistent reservations, by the volume's UUID
+ *     stacks/         descriptions of the volumes that are stacks, by name
  *
  * Always holds: looking changes nothing; a pool appears under its name only when it was made whole; what a
  * failed start made is removed again. Errors: DATA_DIRECTORY.
@@ -18,14 +20,28 @@ import { openDirectoryDisk } from "./directory-disk.ts";
 import { errnoName } from "./disk-error.ts";
 import type { HostPageThreads } from "./page-threads/page-threads.ts";
 import { replaceSmallFile } from "./replaced-file.ts";
+import { TextFolder } from "./text-folder.ts";
 
 const POOL = "pool";
 const NEW_POOL = "pool.new";
 const ADMIN_KEY = "admin.key";
+const TOKEN_KEY = "token.key";
+const RESERVATIONS = "reservations";
+const STACKS = "stacks";
 const ENDPOINTS = "endpoints.json";
 const NBD_SOCKET = "nbd.sock";
 /** Also what file systems put into their top folders. */
-const OWN_NAMES = [POOL, NEW_POOL, ADMIN_KEY, ENDPOINTS, NBD_SOCKET, "lost+found"];
+const OWN_NAMES = [
+  POOL,
+  NEW_POOL,
+  ADMIN_KEY,
+  TOKEN_KEY,
+  RESERVATIONS,
+  STACKS,
+  ENDPOINTS,
+  NBD_SOCKET,
+  "lost+found",
+];
 /** sun_path of a Unix socket's address, less its end mark (unix(7)). */
 const SOCKET_PATH_BYTES_MAX = 107;
 const DIRECTORY_MODE = 0o700;
@@ -34,6 +50,7 @@ const ENDPOINTS_MODE = 0o644;
 export interface Endpoints {
   readonly pid: number;
   readonly nbd: readonly string[];
+  readonly iscsi: readonly string[];
   readonly http: readonly string[];
   /** Of the HTTP API, with its scheme. */
   readonly url: string;
@@ -42,6 +59,9 @@ export interface Endpoints {
 export class DaemonDirectory {
   readonly path: string;
   readonly adminKeyFile: string;
+  readonly tokenKeyFile: string;
+  readonly reservations: TextFolder;
+  readonly stacks: TextFolder;
   readonly nbdSocket: string;
   readonly hasPool: boolean;
   readonly #wasAbsent: boolean;
@@ -58,6 +78,9 @@ export class DaemonDirectory {
     this.hasPool = options.hasPool;
     this.#wasAbsent = options.wasAbsent;
     this.adminKeyFile = join(options.path, ADMIN_KEY);
+    this.tokenKeyFile = join(options.path, TOKEN_KEY);
+    this.reservations = new TextFolder(join(options.path, RESERVATIONS));
+    this.stacks = new TextFolder(join(options.path, STACKS));
     this.nbdSocket = socketPath(join(options.path, NBD_SOCKET));
   }
 

@@ -1,5 +1,5 @@
 /**
- * The Linux calls that Node lacks and the directory disk needs, through koffi.
+ * The Linux calls that Node lacks and the room needs, through koffi.
  *
  * Always holds: a call returns what it did, or the negated errno; nothing here throws for what the kernel says.
  * `readNowait` writes to memory by address: the range inside `target` must have been checked by the caller.
@@ -12,6 +12,10 @@ const LOCK_EX = 2;
 const LOCK_NB = 4;
 const POSIX_FADV_DONTNEED = 4;
 const SYNC_FILE_RANGE_WRITE = 2;
+const FALLOC_FL_KEEP_SIZE = 1;
+const FALLOC_FL_PUNCH_HOLE = 2;
+const FALLOC_FL_ZERO_RANGE = 16;
+const SEEK = { end: 2, data: 3, hole: 4 } as const;
 
 /** One result for all: a count or zero, or the negated errno. */
 export interface LinuxCalls {
@@ -25,6 +29,12 @@ export interface LinuxCalls {
   beginWriteback(fd: number, position: number, length: number): Promise<number>;
   /** posix_fadvise: the page cache forgets what it holds of the file and is clean. */
   dropCache(fd: number): Promise<number>;
+  /** fallocate: the range is a hole and reads as zeros. The size stays, also when the range lies behind it. */
+  punchHole(fd: number, position: number, length: number): Promise<number>;
+  /** fallocate: the range reads as zeros and keeps its place. */
+  zeroRange(fd: number, position: number, length: number): Promise<number>;
+  /** lseek: where the next data or hole begins, or the end. The file's own position is nobody's. */
+  seek(fd: number, position: number, to: keyof typeof SEEK): Promise<number>;
 }
 
 const libc = koffi.load(null);
@@ -35,6 +45,8 @@ const syncFileRange = libc.func(
   "int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)",
 );
 const posixFadvise = libc.func("int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)");
+const fallocate = libc.func("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
+const lseek = libc.func("int64_t lseek(int fd, int64_t offset, int whence)");
 
 // The one iovec of all reads: { void *base; size_t length } as four little-endian words, on x86-64 and arm64 alike.
 // Numbers for the address and words for the fields keep the call free of allocations: koffi's own conversion of
@@ -46,6 +58,16 @@ const WORD = 2 ** 32;
 function inThreadPool(call: typeof posixFallocate, ...values: number[]): Promise<number> {
   return new Promise((resolve, reject) => {
     call.async(...values, (error: unknown, errno: number) => (error ? reject(error) : resolve(-errno)));
+  });
+}
+
+/** Of calls that say -1 and leave their errno with the thread; koffi takes it along. */
+function withErrno(call: typeof fallocate, ...values: number[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    call.async(...values, (error: unknown, result: number | bigint) => {
+      if (error) reject(error);
+      else resolve(Number(result) < 0 ? -koffi.errno() : Number(result));
+    });
   });
 }
 
@@ -71,4 +93,12 @@ export const linuxCalls: LinuxCalls = {
     inThreadPool(syncFileRange, fd, position, length, SYNC_FILE_RANGE_WRITE),
 
   dropCache: (fd) => inThreadPool(posixFadvise, fd, 0, 0, POSIX_FADV_DONTNEED),
+
+  punchHole: (fd, position, length) =>
+    withErrno(fallocate, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, position, length),
+
+  zeroRange: (fd, position, length) =>
+    withErrno(fallocate, fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, position, length),
+
+  seek: (fd, position, to) => withErrno(lseek, fd, position, SEEK[to]),
 };

@@ -36,6 +36,16 @@ export interface SnapshotInfo {
 /** A frozen or live map: a volume as it is now, a snapshot, or a pin. */
 export type MapRef = { readonly volume: string; readonly snapshot?: string } | { readonly pin: number };
 
+/** A frozen map that is kept until it is unpinned. */
+export interface PinInfo {
+  readonly id: number;
+  /** It outlives a restart. */
+  readonly persistent: boolean;
+  /** As given when it was made. */
+  readonly label: string | undefined;
+  readonly sizeBytes: number;
+}
+
 /** A range that differs between two maps, and what the newer one holds there. */
 export interface Difference {
   readonly offsetBytes: number;

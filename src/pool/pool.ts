@@ -23,6 +23,7 @@ import type {
   CursorRecord,
   Difference,
   MapRef,
+  PinInfo,
   PoolCounters,
   PoolSettings,
   PoolStatus,
@@ -34,7 +35,7 @@ import { BackgroundScrub, scrub } from "./scrub/scrub.ts";
 import { verify } from "./scrub/verify.ts";
 import { completeSettings } from "./settings.ts";
 import { VolumeAdministration } from "./volume/administration.ts";
-import type { MapObject } from "./volume/catalogue.ts";
+import { type MapObject, PIN_LABEL_BYTES_MAX } from "./volume/catalogue.ts";
 import { CatalogueWriter } from "./volume/catalogue-writer.ts";
 import { allocationDepth, differences } from "./volume/extents.ts";
 import { Grafter } from "./volume/grafter.ts";
@@ -379,17 +380,22 @@ export class Pool {
     await (options.fua === true ? this.#engine.log.flush() : this.#engine.log.whenWritten());
   }
 
-  /** Freezes a map and keeps it until `unpin`. A pin that is not persistent ends when the pool is reopened. */
-  async pin(map: MapRef, options: { persistent?: boolean } = {}): Promise<number> {
-    const persistent = options.persistent ?? false;
+  /**
+   * Freezes a map and keeps it until `unpin`. A pin that is not persistent ends when the pool is reopened; with one
+   * that is, a `label` may be kept, of at most 2,048 bytes in UTF-8. TOO_MANY, INVALID_ARGUMENT, TOO_LARGE
+   */
+  async pin(map: MapRef, options: { persistent?: boolean; label?: string } = {}): Promise<number> {
+    const { persistent = false, label } = options;
+    if (label !== undefined) checkLabel(label, { persistent });
     const prepare = () => {
-      this.#administration.mustHaveRoom();
+      this.#administration.mustHaveRoom(label);
       return {
         operation: {
           op: "pin" as const,
           id: this.#catalogueWriter.nextId(),
           source: this.#object(map).id,
           persistent,
+          ...(label !== undefined && { label }),
         },
         volume: 0,
       };
@@ -398,6 +404,17 @@ export class Pool {
       ? await this.#catalogueWriter.commit(prepare)
       : await this.#catalogueWriter.append(prepare);
     return done.op === "pin" ? done.id : 0;
+  }
+
+  /** All of them in the order they were made, those of cursors included. */
+  pins(): PinInfo[] {
+    const found: PinInfo[] = [];
+    for (const object of this.#engine.catalogue.objects.values()) {
+      if (object.kind !== "pin") continue;
+      const { id, persistent, label, map } = object;
+      found.push({ id, persistent, label, sizeBytes: map.sizeBytes });
+    }
+    return found.sort((a, b) => a.id - b.id);
   }
 
   /** PIN_NOT_FOUND, IN_USE */
@@ -549,4 +566,10 @@ export class Pool {
       return findings;
     });
   }
+}
+
+function checkLabel(label: string, { persistent }: { persistent: boolean }): void {
+  if (!persistent) throw new RopewalkError("INVALID_ARGUMENT", "only a persistent pin keeps a label");
+  if (Buffer.byteLength(label) > PIN_LABEL_BYTES_MAX)
+    throw new RopewalkError("TOO_LARGE", `a pin's label is at most ${PIN_LABEL_BYTES_MAX} bytes`);
 }

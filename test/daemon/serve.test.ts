@@ -22,7 +22,7 @@ import { TemporaryFolder } from "../support/temporary-folder.ts";
 
 const command = resolve(import.meta.dirname, "../../bin/ropewalk");
 const POOL_SIZE = "1GiB";
-const FREE_PORTS = ["--nbd", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+const FREE_PORTS = ["--iscsi", "127.0.0.1:0", "--nbd", "127.0.0.1:0", "--http", "127.0.0.1:0"];
 
 /** A start that must fail: exit code 1 and one line on standard error, which is returned. */
 async function failedStart(...parameters: string[]): Promise<string> {
@@ -58,11 +58,13 @@ test("the first start makes the pool, the key for its owner alone, and says wher
     "endpoints.json",
     "nbd.sock",
     "pool",
+    "token.key",
   ]);
-  assert.equal(statSync(`${daemon.dataDirectory}/admin.key`).mode & 0o777, 0o600);
-  const { pid, nbd, http } = daemon.endpoints;
+  for (const key of ["admin.key", "token.key"])
+    assert.equal(statSync(`${daemon.dataDirectory}/${key}`).mode & 0o777, 0o600);
+  const { pid, nbd, iscsi, http } = daemon.endpoints;
   assert.ok(process.kill(pid, 0));
-  for (const address of [...nbd, ...http]) assert.match(address, /^127\.0\.0\.1:[1-9]\d*$/);
+  for (const address of [...nbd, ...iscsi, ...http]) assert.match(address, /^127\.0\.0\.1:[1-9]\d*$/);
   assert.match(daemon.output, /^Ropewalk \d+\.\d+\.\d+ serves /m);
   assert.match(daemon.output, /^Try next: .*ropewalk volume create /m);
   assert.match(daemon.output, new RegExp(`"msg":"NBD listens on ${nbd[0]}"`));
@@ -131,9 +133,10 @@ test("an address in use is ADDRESS_IN_USE and nothing is made", async () => {
   const address = `127.0.0.1:${(taken.address() as { port: number }).port}`;
   const data = folder.file("data");
   for (const parameters of [
-    ["--http", address, "--nbd", "127.0.0.1:0"],
-    ["--nbd", address, "--http", "127.0.0.1:0"],
-    ["--nbd", "192.0.2.1:1", "--insecure", "--http", "127.0.0.1:0"],
+    ["--http", address, "--iscsi", "127.0.0.1:0", "--nbd", "127.0.0.1:0"],
+    ["--nbd", address, "--iscsi", "127.0.0.1:0", "--http", "127.0.0.1:0"],
+    ["--iscsi", address, "--nbd", "127.0.0.1:0", "--http", "127.0.0.1:0"],
+    ["--nbd", "192.0.2.1:1", "--iscsi", "127.0.0.1:0", "--insecure", "--http", "127.0.0.1:0"],
   ])
     assert.match(await failedStart("--data", data, ...parameters), /ADDRESS_IN_USE: /, parameters.join(" "));
   taken.close();
@@ -232,7 +235,7 @@ test("wrong settings are INVALID_CONFIG with their place, and nothing is made", 
 test("an address that is not loopback is INSECURE_ADDRESS without TLS or --insecure", async () => {
   using folder = new TemporaryFolder();
   const data = folder.file("data");
-  for (const flag of ["--http", "--nbd"])
+  for (const flag of ["--http", "--nbd", "--iscsi"])
     assert.match(await failedStart("--data", data, flag, "0.0.0.0:0"), /INSECURE_ADDRESS: 0\.0\.0\.0:0 /);
   assert.ok(!existsSync(data));
   await using daemon = await Daemon.start({

@@ -72,6 +72,8 @@ test("a second daemon on the same data directory is refused with one line, and t
     "serve",
     "--data",
     first.dataDirectory,
+    "--iscsi",
+    "127.0.0.1:0",
     "--nbd",
     "127.0.0.1:0",
     "--http",

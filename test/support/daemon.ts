@@ -30,6 +30,7 @@ export interface DaemonOptions {
 export interface Endpoints {
   readonly pid: number;
   readonly nbd: readonly string[];
+  readonly iscsi: readonly string[];
   readonly http: readonly string[];
 }
 
@@ -85,6 +86,8 @@ export class Daemon implements AsyncDisposable {
       "serve",
       "--data",
       this.dataDirectory,
+      "--iscsi",
+      "127.0.0.1:0",
       "--nbd",
       "127.0.0.1:0",
       "--http",

@@ -1,7 +1,8 @@
 // The HTTP front end on a free port over a small pool, for tests of the API and of its clients.
 import { Control } from "../../src/control/mod.ts";
 import { BearerKey, HTTP_LIMITS_DEFAULT, type HttpLimits, HttpServer } from "../../src/frontend/http/mod.ts";
-import { hostClock } from "../../src/host/mod.ts";
+import { hostClock, hostRandom } from "../../src/host/mod.ts";
+import { TOKEN_KEY_BYTES, TokenRoom } from "../../src/offload/mod.ts";
 import type { Pool } from "../../src/pool/mod.ts";
 import { openSmallPool } from "./small-pool.ts";
 
@@ -30,7 +31,20 @@ export async function serveControl(limits: Partial<HttpLimits> = {}): Promise<Se
     longestTurnMs: () => ({ lastMinute: 1.5, sinceStart: 20 }),
     longestDelayMs: () => ({ lastMinute: 2.5, sinceStart: 30 }),
   };
-  const control = new Control({ pool, clock: hostClock, machine, stack: (_volume, device) => device });
+  const tokens = await TokenRoom.open({
+    pool,
+    clock: hostClock,
+    random: hostRandom,
+    key: hostRandom.bytes(TOKEN_KEY_BYTES),
+    report() {},
+  });
+  const control = new Control({
+    pool,
+    clock: hostClock,
+    machine,
+    stack: (_volume, device) => device,
+    tokens,
+  });
   const key = "test-key-0123456789";
   const defects: object[] = [];
   const server = new HttpServer({
@@ -71,6 +85,7 @@ export async function serveControl(limits: Partial<HttpLimits> = {}): Promise<Se
     async [Symbol.asyncDispose]() {
       await server.close(0);
       await control.stop();
+      await tokens.close();
       await opened[Symbol.asyncDispose]();
     },
   };

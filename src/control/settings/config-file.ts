@@ -12,6 +12,8 @@ import { ConfigSchema } from "./config-schema.ts";
 import type { GivenSetting, GivenSettings } from "./given-settings.ts";
 
 const ALIASES_MAX = 100;
+/** Sections that are read whole, since their keys are names or belong together. */
+const WHOLE = ["volumes", "iscsi.targets", "iscsi.mutual"];
 
 export function parseConfigFile({ path, text }: { path: string; text: string }): GivenSettings {
   const lines = new LineCounter();
@@ -32,12 +34,12 @@ export function parseConfigFile({ path, text }: { path: string; text: string }):
   return flatten(value as object, where);
 }
 
-/** Sections become keys with points; lists and the volumes stay whole. */
+/** Sections become keys with points; lists and some sections stay whole. */
 function flatten(config: object, where: (keys: readonly string[]) => string): GivenSettings {
   const given = new Map<string, GivenSetting>();
   const visit = (value: unknown, keys: string[]): void => {
     const isSection = typeof value === "object" && value !== null && !Array.isArray(value);
-    if (isSection && keys[0] !== "volumes") {
+    if (isSection && !WHOLE.includes(keys.join("."))) {
       for (const [key, below] of Object.entries(value)) visit(below, [...keys, key]);
     } else given.set(keys.join("."), { value, where: where(keys) });
   };
@@ -73,6 +75,9 @@ function sentenceOf({ type, path, message, schema }: ValueError): string {
   if (path === "") return "the file must hold keys and values";
   if (type === ValueErrorType.ObjectAdditionalProperties) return `${name} is not a setting`;
   if (type === ValueErrorType.ObjectRequiredProperty) return `${name} is missing`;
+  const literals = (schema as { anyOf?: { const?: unknown }[] }).anyOf?.map((choice) => choice.const);
+  if (literals?.every((literal) => literal !== undefined))
+    return `${name} must be one of ${literals.join(", ")}`;
   if (type === ValueErrorType.Union) return `${name} must be a number of bytes or a size such as 100GiB`;
   const choices = (schema as { enum?: string[] }).enum;
   if (choices) return `${name} must be one of ${choices.join(", ")}`;

@@ -8,6 +8,14 @@ import { NAME_PATTERN } from "../../base/object-name.ts";
 export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+export const RUNNING_WRITES = ["finish", "abort"] as const;
+export type RunningWrites = (typeof RUNNING_WRITES)[number];
+
+/** From a second to a year. */
+export const TOKEN_SECONDS = { minimum: 1, maximum: 31_536_000 };
+const ISCSI_USERS_MAX = 256;
+const ISCSI_INITIATORS_MAX = 1024;
+
 const strict = { additionalProperties: false };
 const section = <Properties extends Record<string, TSchema>>(properties: Properties) =>
   Type.Optional(Type.Object(properties, strict));
@@ -21,9 +29,46 @@ const size = (description: string) =>
 const count = (description: string, range: { minimum: number; maximum: number }) =>
   Type.Optional(Type.Integer({ description, ...range }));
 
+const switchedOn = (description: string) => Type.Optional(Type.Boolean({ description }));
+const seconds = (description: string, range: { minimum: number; maximum: number }) =>
+  count(`${description} Seconds.`, range);
+
 const files = {
   certificate: text("File with the certificate chain, PEM."),
   key: text("File with the private key, PEM."),
+};
+
+/** A user name and its secret, or the file that holds the secret. */
+const Credentials = (description: string) =>
+  Type.Object(
+    {
+      user: Type.String({ minLength: 1, maxLength: 255 }),
+      secret: text("The secret, 12 to 255 bytes."),
+      secretFile: text("File that holds the secret; white space at its end does not count."),
+    },
+    { ...strict, description },
+  );
+
+/** What a target asks of initiators; the same for all targets and for one. */
+const targetRules = {
+  chap: Type.Optional(
+    Type.Array(Credentials("A user that may log in."), {
+      maxItems: ISCSI_USERS_MAX,
+      description: "Users that initiators must log in as, by CHAP; empty asks for none.",
+    }),
+  ),
+  mutual: Type.Optional(
+    Credentials("Who the target says it is when an initiator asks it for CHAP (mutual CHAP)."),
+  ),
+  initiators: Type.Optional(
+    Type.Array(Type.String({ minLength: 1, maxLength: 223 }), {
+      maxItems: ISCSI_INITIATORS_MAX,
+      description: "Names of the initiators that may log in; empty lets any.",
+    }),
+  ),
+  blockBytes: Type.Optional(
+    Type.Union([Type.Literal(512), Type.Literal(4096)], { description: "Logical block size; 512." }),
+  ),
 };
 
 export const ConfigSchema = Type.Object(
@@ -60,6 +105,24 @@ export const ConfigSchema = Type.Object(
         { minimum: 0, maximum: 1000 },
       ),
     }),
+    iscsi: section({
+      addresses: Type.Optional(
+        Type.Array(Type.String(), {
+          maxItems: 64,
+          description:
+            "Portals, HOST:PORT or HOST:PORT,TAG with the tag of their portal group, which is 1; port 0 picks a free one. An empty list turns iSCSI off.",
+        }),
+      ),
+      connectionsMax: count("Connections at once; one more is refused.", { minimum: 1, maximum: 65_536 }),
+      ...targetRules,
+      targets: Type.Optional(
+        Type.Record(Type.String({ pattern: NAME_PATTERN }), Type.Object(targetRules, strict), {
+          ...strict,
+          description:
+            "Targets of single volumes, by the volume's name; what is given goes over what stands for all. They need not exist.",
+        }),
+      ),
+    }),
     http: section({
       address: text("HOST:PORT to listen on; port 0 picks a free one."),
       tls: section(files),
@@ -84,6 +147,32 @@ export const ConfigSchema = Type.Object(
         "Threads that checksum large requests beside the loop. 2 on four processors or more, 1 on two, 0 on one.",
         { minimum: 0, maximum: 16 },
       ),
+    }),
+    tokens: section({
+      ttlSeconds: seconds("Time to live of a token that asks for none.", TOKEN_SECONDS),
+      ttlSecondsMax: seconds("Longest time to live that a token gets.", TOKEN_SECONDS),
+      inactivitySeconds: seconds(
+        "A token that asks for nothing else ends when it is not used for so long; 0 is never.",
+        { ...TOKEN_SECONDS, minimum: 0 },
+      ),
+      countMax: count("Tokens at once; beyond it those of the lowest priority end.", {
+        minimum: 1,
+        maximum: 1_000_000,
+      }),
+      memoryMax: size("Memory that tokens may take; beyond it those of the lowest priority end."),
+      heldMax: size("Data that only tokens keep; beyond it those of the lowest priority end."),
+      runningWrites: Type.Optional(
+        Type.String({
+          enum: [...RUNNING_WRITES],
+          pattern: `^(${RUNNING_WRITES.join("|")})$`,
+          description: "What becomes of writes that run when their token ends.",
+        }),
+      ),
+      allowUnprotected: switchedOn(
+        "Take tokens that were issued on a protected channel on channels that are not.",
+      ),
+      endWithVolume: switchedOn("Tokens end when the volume that they were made of is deleted."),
+      endWithSession: switchedOn("Tokens end with the session that asked for them."),
     }),
     volumes: Type.Optional(
       Type.Record(

@@ -13,7 +13,8 @@ export interface GivenSetting {
 
 export type GivenSettings = ReadonlyMap<string, GivenSetting>;
 
-type Form = "text" | "list" | "boolean" | "integer" | "number";
+/** `portals`: a list whose entries may themselves end in a comma and a number. */
+type Form = "text" | "list" | "portals" | "boolean" | "integer" | "number";
 
 /** What can be set from the environment, and by which flag of `serve`. */
 export const SETTING_NAMES: Record<string, { environment: string; flag?: string; form: Form }> = {
@@ -28,6 +29,9 @@ export const SETTING_NAMES: Record<string, { environment: string; flag?: string;
   "nbd.tls.required": { environment: "ROPEWALK_NBD_TLS_REQUIRED", form: "boolean" },
   "nbd.connectionsMax": { environment: "ROPEWALK_NBD_CONNECTIONS_MAX", form: "integer" },
   "nbd.pollMicroseconds": { environment: "ROPEWALK_NBD_POLL_MICROSECONDS", form: "integer" },
+  "iscsi.addresses": { environment: "ROPEWALK_ISCSI", flag: "--iscsi", form: "portals" },
+  "iscsi.connectionsMax": { environment: "ROPEWALK_ISCSI_CONNECTIONS_MAX", form: "integer" },
+  "iscsi.blockBytes": { environment: "ROPEWALK_ISCSI_BLOCK_BYTES", form: "integer" },
   "http.address": { environment: "ROPEWALK_HTTP", flag: "--http", form: "text" },
   "http.tls.certificate": { environment: "ROPEWALK_HTTP_TLS_CERTIFICATE", form: "text" },
   "http.tls.key": { environment: "ROPEWALK_HTTP_TLS_KEY", form: "text" },
@@ -38,6 +42,16 @@ export const SETTING_NAMES: Record<string, { environment: string; flag?: string;
   "pool.collectAboveRatio": { environment: "ROPEWALK_POOL_COLLECT_ABOVE_RATIO", form: "number" },
   "pool.pageThreads": { environment: "ROPEWALK_POOL_PAGE_THREADS", form: "integer" },
   "pool.scrubPace": { environment: "ROPEWALK_POOL_SCRUB_PACE", form: "text" },
+  "tokens.ttlSeconds": { environment: "ROPEWALK_TOKENS_TTL_SECONDS", form: "integer" },
+  "tokens.ttlSecondsMax": { environment: "ROPEWALK_TOKENS_TTL_SECONDS_MAX", form: "integer" },
+  "tokens.inactivitySeconds": { environment: "ROPEWALK_TOKENS_INACTIVITY_SECONDS", form: "integer" },
+  "tokens.countMax": { environment: "ROPEWALK_TOKENS_COUNT_MAX", form: "integer" },
+  "tokens.memoryMax": { environment: "ROPEWALK_TOKENS_MEMORY_MAX", form: "text" },
+  "tokens.heldMax": { environment: "ROPEWALK_TOKENS_HELD_MAX", form: "text" },
+  "tokens.runningWrites": { environment: "ROPEWALK_TOKENS_RUNNING_WRITES", form: "text" },
+  "tokens.allowUnprotected": { environment: "ROPEWALK_TOKENS_ALLOW_UNPROTECTED", form: "boolean" },
+  "tokens.endWithVolume": { environment: "ROPEWALK_TOKENS_END_WITH_VOLUME", form: "boolean" },
+  "tokens.endWithSession": { environment: "ROPEWALK_TOKENS_END_WITH_SESSION", form: "boolean" },
 };
 
 /** Names the file itself, so it is no setting. */
@@ -67,6 +81,8 @@ function parsedAs(form: Form, text: string, where: string): unknown {
       return text;
     case "list":
       return text.split(",").map((part) => part.trim());
+    case "portals":
+      return text.split(/,(?!\s*\d+\s*(?:,|$))/).map((part) => part.trim());
     case "boolean":
       if (text === "true" || text === "1") return true;
       if (text === "false" || text === "0") return false;

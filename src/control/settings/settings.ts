@@ -10,7 +10,10 @@ import { checkName, checkVolumeSize, quoted } from "../../base/object-name.ts";
 import { parseSize } from "../../base/size-text.ts";
 import { type Address, formatAddress, isLoopbackHost, parseAddress } from "./address.ts";
 import { LOG_LEVELS, type LogLevel } from "./config-schema.ts";
-import type { GivenSetting, GivenSettings } from "./given-settings.ts";
+import type { GivenSettings } from "./given-settings.ts";
+import { type IscsiSettings, readIscsiSettings } from "./iscsi-settings.ts";
+import { notEmpty, SettingsReader } from "./settings-reader.ts";
+import { readTokenSettings, type TokenSettings } from "./token-settings.ts";
 
 export interface TlsFileNames {
   readonly certificate: string;
@@ -30,6 +33,7 @@ export interface Settings {
     /** How long to look for the next request before sleeping, in microseconds. */
     readonly pollUs: number | undefined;
   };
+  readonly iscsi: IscsiSettings;
   readonly http: {
     readonly address: Address;
     readonly tls: TlsFileNames | undefined;
@@ -44,6 +48,7 @@ export interface Settings {
     /** Threads that checksum pages beside the loop. */
     readonly pageThreads: number | undefined;
   };
+  readonly tokens: TokenSettings;
   /** Layers over single volumes, not yet checked. */
   readonly layers: ReadonlyMap<string, { readonly description: unknown; readonly where: string }>;
 }
@@ -71,7 +76,7 @@ export function resolveSettings(sources: readonly GivenSettings[]): Settings {
   }
   const isRequired =
     reader.boolean("nbd.tls.required") ?? nbdAddresses.some(({ host }) => !isLoopbackHost(host));
-  const requestSeconds = reader.integer("http.requestSeconds", { minimum: 1, maximum: 3600 });
+  const requestSeconds = reader.number("http.requestSeconds", { minimum: 1, maximum: 3600 });
   const connections = { minimum: 1, maximum: 65_536 };
   return {
     data: reader.text("data", notEmpty) ?? SETTINGS_DEFAULT.data,
@@ -80,13 +85,14 @@ export function resolveSettings(sources: readonly GivenSettings[]): Settings {
     nbd: {
       addresses: nbdAddresses,
       tls: nbdTls && { ...nbdTls, isRequired },
-      connectionsMax: reader.integer("nbd.connectionsMax", connections),
-      pollUs: reader.integer("nbd.pollMicroseconds", { minimum: 0, maximum: 1000 }),
+      connectionsMax: reader.number("nbd.connectionsMax", connections),
+      pollUs: reader.number("nbd.pollMicroseconds", { minimum: 0, maximum: 1000 }),
     },
+    iscsi: readIscsiSettings(reader, { insecure }),
     http: {
       address: httpAddress,
       tls: httpTls,
-      connectionsMax: reader.integer("http.connectionsMax", connections),
+      connectionsMax: reader.number("http.connectionsMax", connections),
       requestTimeoutMs: requestSeconds === undefined ? undefined : requestSeconds * 1000,
     },
     pool: {
@@ -94,8 +100,9 @@ export function resolveSettings(sources: readonly GivenSettings[]): Settings {
       nodeCacheBytes: reader.size("pool.nodeCache"),
       collectAboveRatio: reader.number("pool.collectAboveRatio", { minimum: 1.05, maximum: 100 }),
       scrubBytesPerSecond: reader.size("pool.scrubPace"),
-      pageThreads: reader.integer("pool.pageThreads", { minimum: 0, maximum: 16 }),
+      pageThreads: reader.number("pool.pageThreads", { minimum: 0, maximum: 16 }),
     },
+    tokens: readTokenSettings(reader),
     layers: reader.layers(),
   };
 }
@@ -113,77 +120,6 @@ export function parseFirstVolume(text: string): { name: string; sizeBytes: numbe
   }
 }
 
-class SettingsReader {
-  readonly #sources: readonly GivenSettings[];
-
-  constructor(sources: readonly GivenSettings[]) {
-    this.#sources = sources;
-  }
-
-  text<Value>(key: string, parse: (text: string) => Value): Value | undefined {
-    return this.#read(key, (value) => {
-      if (typeof value !== "string") throw new Error("it must be a text");
-      return parse(value);
-    });
-  }
-
-  texts<Value>(key: string, parse: (text: string) => Value): Value[] | undefined {
-    return this.#read(key, (value) => (value as string[]).map(parse));
-  }
-
-  boolean(key: string): boolean | undefined {
-    return this.#read(key, (value) => value === true);
-  }
-
-  integer(key: string, range: { minimum: number; maximum: number }): number | undefined {
-    return this.number(key, range);
-  }
-
-  number(key: string, { minimum, maximum }: { minimum: number; maximum: number }): number | undefined {
-    return this.#read(key, (value) => {
-      if (typeof value === "number" && value >= minimum && value <= maximum) return value;
-      throw new Error(`it must be a number from ${minimum} to ${maximum}`);
-    });
-  }
-
-  size(key: string): number | undefined {
-    return this.#read(key, (value) => (typeof value === "number" ? value : parseSize(String(value))));
-  }
-
-  tls(key: string): TlsFileNames | undefined {
-    const certificate = this.text(`${key}.certificate`, notEmpty);
-    const keyFile = this.text(`${key}.key`, notEmpty);
-    const clientAuthority = this.text(`${key}.clientAuthority`, notEmpty);
-    if (certificate === undefined && keyFile === undefined && clientAuthority === undefined) return undefined;
-    if (certificate === undefined || keyFile === undefined)
-      throw new RopewalkError("INVALID_CONFIG", `${key} needs both certificate and key.`);
-    return { certificate, key: keyFile, ...(clientAuthority === undefined ? {} : { clientAuthority }) };
-  }
-
-  layers(): Settings["layers"] {
-    const found = this.#find("volumes");
-    if (!found) return new Map();
-    const volumes = Object.entries(found.value as Record<string, { layers: unknown }>);
-    return new Map(
-      volumes.map(([name, { layers }]) => [name, { description: layers, where: found.where }] as const),
-    );
-  }
-
-  #read<Value>(key: string, parse: (value: unknown) => Value): Value | undefined {
-    const found = this.#find(key);
-    if (!found) return undefined;
-    try {
-      return parse(found.value);
-    } catch (cause) {
-      throw new RopewalkError("INVALID_CONFIG", `${found.where}: ${(cause as Error).message}`, { cause });
-    }
-  }
-
-  #find(key: string): GivenSetting | undefined {
-    return this.#sources.find((source) => source.has(key))?.get(key);
-  }
-}
-
 function refuseOpenAddresses(frontEnd: string, addresses: readonly Address[]): void {
   const open = addresses.find(({ host }) => !isLoopbackHost(host));
   if (!open) return;
@@ -197,9 +133,4 @@ function parseLogLevel(text: string): LogLevel {
   const level = LOG_LEVELS.find((candidate) => candidate === text);
   if (level) return level;
   throw new Error(`${quoted(text)} is no log level; there are ${LOG_LEVELS.join(", ")}.`);
-}
-
-function notEmpty(text: string): string {
-  if (text !== "") return text;
-  throw new Error("it must not be empty.");
 }

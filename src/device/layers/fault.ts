@@ -8,10 +8,12 @@ import { type ErrorCode, RopewalkError } from "../../base/errors.ts";
 import { Prng } from "../../base/prng.ts";
 import type { Clock, Timer } from "../../ports/mod.ts";
 import type { BlockDevice, Capabilities, Completion, Extent, Geometry } from "../block-device.ts";
+import type { ByteRange, DeviceOffload } from "../offload.ts";
 import type { Layer, LayerKind, LayerWorld } from "./layer.ts";
 import { OPERATIONS, type Operation } from "./operation.ts";
 import { Outstanding } from "./outstanding.ts";
 import type { GivenParameters, Parameters } from "./parameters.ts";
+import { bytesOfRanges } from "./split-offload.ts";
 
 const ERRORS = [
   "none",
@@ -23,6 +25,10 @@ const ERRORS = [
   "TIMEOUT",
   "UNSUPPORTED",
   "SHUTTING_DOWN",
+  "TOKEN_UNKNOWN",
+  "TOKEN_EXPIRED",
+  "TOKEN_CANCELLED",
+  "TOKEN_UNSUPPORTED",
 ] as const satisfies readonly (ErrorCode | "none")[];
 
 const RULE = {
@@ -97,42 +103,53 @@ class FaultLayer implements Layer<typeof TABLE> {
     this.#rules = rules.map((rule) => ({ rule, matched: 0, struck: 0 }));
   }
 
-  /** Rules in their order: each that strikes adds its delay, the first with an error ends the search. */
   strike(operation: Operation, offset: number, length: number): Fault | undefined {
+    return this.#rules.length === 0
+      ? undefined
+      : this.strikeRanges(operation, [{ offsetBytes: offset, lengthBytes: length }]);
+  }
+
+  /** Rules in their order: each that strikes adds its delay, the first with an error ends the search. */
+  strikeRanges(operation: Operation, ranges: readonly ByteRange[]): Fault | undefined {
     let delayMs = 0;
     let isStruck = false;
     for (const state of this.#rules) {
-      if (!this.#strikes(state, operation, offset, length)) continue;
+      if (!this.#strikes(state, operation, ranges)) continue;
       isStruck = true;
       delayMs += state.rule.delayMs;
       const { error } = state.rule;
-      if (error !== "none") return { delayMs, error: injected(error, operation, offset, length) };
+      if (error !== "none") return { delayMs, error: injected(error, operation, ranges) };
     }
     return isStruck ? { delayMs, error: undefined } : undefined;
   }
 
-  #strikes(state: RuleState, operation: Operation, offset: number, length: number): boolean {
+  #strikes(state: RuleState, operation: Operation, ranges: readonly ByteRange[]): boolean {
     const { rule } = state;
     if (state.struck >= rule.count || !rule.operations.includes(operation)) return false;
     // A flush is about the whole device.
     const isInRange =
       operation === "flush" ||
-      (offset < rule.offsetBytes + rule.lengthBytes && offset + length > rule.offsetBytes);
+      ranges.some(
+        ({ offsetBytes, lengthBytes }) =>
+          offsetBytes < rule.offsetBytes + rule.lengthBytes && offsetBytes + lengthBytes > rule.offsetBytes,
+      );
     if (!isInRange || ++state.matched <= rule.skip || !this.#prng.chance(rule.probability)) return false;
     state.struck++;
     return true;
   }
 }
 
-function injected(code: ErrorCode, operation: Operation, offset: number, length: number): RopewalkError {
-  const range = operation === "flush" ? "" : ` at ${offset} of ${length} bytes`;
+function injected(code: ErrorCode, operation: Operation, ranges: readonly ByteRange[]): RopewalkError {
+  const first = ranges[0];
+  const isWhole = operation === "flush" || first === undefined;
+  const range = isWhole ? "" : ` at ${first.offsetBytes} of ${bytesOfRanges(ranges)} bytes`;
   return new RopewalkError(code, `The fault layer failed a ${operation}${range}, as its rules say.`);
 }
 
 class FaultDevice implements BlockDevice {
   readonly geometry: Geometry;
   readonly capabilities: Capabilities;
-  readonly offload = undefined;
+  readonly offload: DeviceOffload | undefined;
   readonly #inner: BlockDevice;
   readonly #layer: FaultLayer;
   readonly #outstanding = new Outstanding();
@@ -144,6 +161,7 @@ class FaultDevice implements BlockDevice {
     this.#layer = layer;
     this.geometry = inner.geometry;
     this.capabilities = inner.capabilities;
+    this.offload = inner.offload && this.#faultyOffload(inner.offload);
   }
 
   get sizeBytes(): number {
@@ -194,6 +212,20 @@ class FaultDevice implements BlockDevice {
     this.#delays.clear();
     await this.#outstanding.settled();
     await this.#inner.close();
+  }
+
+  #faultyOffload(inner: DeviceOffload): DeviceOffload {
+    return {
+      providers: inner.providers,
+      read: async (request) => {
+        const fault = this.#layer.strikeRanges("offloadRead", request.ranges);
+        return fault === undefined ? inner.read(request) : this.#faulty(fault, () => inner.read(request));
+      },
+      write: async (request) => {
+        const fault = this.#layer.strikeRanges("offloadWrite", request.ranges);
+        return fault === undefined ? inner.write(request) : this.#faulty(fault, () => inner.write(request));
+      },
+    };
   }
 
   #faulty<Result>(fault: Fault, proceed: () => Result): Result | Promise<Awaited<Result>> {

@@ -5,13 +5,15 @@ import { test } from "node:test";
 import { parse } from "yaml";
 import { SteppedClock } from "../../../test/support/stepped-clock.ts";
 import { ERROR_CATALOGUE } from "../../base/errors.ts";
+import { checkDeviceTree } from "../device-tree.ts";
 import { buildStack, LAYER_KINDS } from "../stack.ts";
+import { TREE_LAYER_KINDS } from "../tree-layer-kinds.ts";
 import { OPERATIONS } from "./operation.ts";
 import type { Parameter, ParameterTable } from "./parameters.ts";
 
 const SECTIONS = ["Synopsis", "Description", "Parameters", "Operations", "Errors", "Example", "See also"];
 
-for (const { name, parameters } of LAYER_KINDS) {
+for (const { name, parameters } of TREE_LAYER_KINDS) {
   const file = join(import.meta.dirname, `${name}.md`);
   const page = readFileSync(file, "utf8");
 
@@ -42,6 +44,11 @@ for (const { name, parameters } of LAYER_KINDS) {
   test(`the manual of ${name} shows configurations that are valid and have this layer`, () => {
     for (const section of ["Synopsis", "Example"]) {
       const yaml = /```yaml\n([\s\S]*?)```/.exec(sectionOf(page, section))![1]!;
+      if (!LAYER_KINDS.some((kind) => kind.name === name)) {
+        checkDeviceTree(parse(yaml));
+        assert.match(yaml, new RegExp(`layer: ${name}\\b`), section);
+        continue;
+      }
       const { layers } = parse(yaml) as { layers: unknown };
       const stack = buildStack(layers, { clock: new SteppedClock(), print: () => {} });
       assert.ok(

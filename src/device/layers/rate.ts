@@ -8,10 +8,12 @@
  * Errors: TOO_MANY when more requests wait than the queue holds.
  */
 import type { BlockDevice, Capabilities, Completion, Extent, Geometry } from "../block-device.ts";
+import type { DeviceOffload, OffloadWriteRequest } from "../offload.ts";
 import type { Layer, LayerKind, LayerWorld } from "./layer.ts";
 import { Outstanding } from "./outstanding.ts";
 import type { GivenParameters, Parameters } from "./parameters.ts";
 import { RateLane, type RatePass } from "./rate-lane.ts";
+import { bytesOfRanges } from "./split-offload.ts";
 
 const BYTES_PER_SECOND = { type: "size", unit: "bytes/s", minimum: 0, maximum: 2 ** 50, default: 0 } as const;
 const REQUESTS_PER_SECOND = {
@@ -22,12 +24,16 @@ const REQUESTS_PER_SECOND = {
   default: 0,
 } as const;
 
+/** How a copy by token counts: not at all, as a request of no bytes, or with the bytes that it writes. */
+const TOKEN_COPIES = ["free", "requests", "bytes"] as const;
+
 const TABLE = {
   readBytesPerSecond: BYTES_PER_SECOND,
   writeBytesPerSecond: BYTES_PER_SECOND,
   readRequestsPerSecond: REQUESTS_PER_SECOND,
   writeRequestsPerSecond: REQUESTS_PER_SECOND,
   burstMs: { type: "number", unit: "ms", minimum: 1, maximum: 60_000, default: 1000 },
+  tokenCopies: { type: "choice", choices: TOKEN_COPIES, default: "requests" },
 } as const;
 
 type RateParameters = Parameters<typeof TABLE>;
@@ -43,6 +49,7 @@ export const rateLayer: LayerKind<typeof TABLE> = {
 class RateLayer implements Layer<typeof TABLE> {
   readonly #reads: RateLane;
   readonly #writes: RateLane;
+  tokenCopies: RateParameters["tokenCopies"] = "requests";
 
   constructor(parameters: RateParameters, { clock }: LayerWorld) {
     this.#reads = new RateLane(clock);
@@ -51,7 +58,7 @@ class RateLayer implements Layer<typeof TABLE> {
   }
 
   over(inner: BlockDevice): BlockDevice {
-    return new RateDevice({ inner, reads: this.#reads, writes: this.#writes });
+    return new RateDevice({ inner, layer: this, reads: this.#reads, writes: this.#writes });
   }
 
   /** The buckets begin full. */
@@ -61,7 +68,9 @@ class RateLayer implements Layer<typeof TABLE> {
     writeBytesPerSecond,
     writeRequestsPerSecond,
     burstMs,
+    tokenCopies,
   }: RateParameters): void {
+    this.tokenCopies = tokenCopies;
     this.#reads.set({
       bytesPerSecond: readBytesPerSecond,
       requestsPerSecond: readRequestsPerSecond,
@@ -78,19 +87,32 @@ class RateLayer implements Layer<typeof TABLE> {
 class RateDevice implements BlockDevice {
   readonly geometry: Geometry;
   readonly capabilities: Capabilities;
-  readonly offload = undefined;
+  readonly offload: DeviceOffload | undefined;
   readonly #inner: BlockDevice;
+  readonly #layer: RateLayer;
   readonly #reads: RateLane;
   readonly #writes: RateLane;
   readonly #waiting = new Set<RatePass>();
   readonly #outstanding = new Outstanding();
 
-  constructor({ inner, reads, writes }: { inner: BlockDevice; reads: RateLane; writes: RateLane }) {
+  constructor({
+    inner,
+    layer,
+    reads,
+    writes,
+  }: {
+    inner: BlockDevice;
+    layer: RateLayer;
+    reads: RateLane;
+    writes: RateLane;
+  }) {
     this.#inner = inner;
+    this.#layer = layer;
     this.#reads = reads;
     this.#writes = writes;
     this.geometry = inner.geometry;
     this.capabilities = inner.capabilities;
+    this.offload = inner.offload && this.#limitedOffload(inner.offload);
   }
 
   get sizeBytes(): number {
@@ -135,14 +157,37 @@ class RateDevice implements BlockDevice {
     await this.#inner.close();
   }
 
-  #later(pass: RatePass, proceed: () => Completion): Promise<void> {
+  #limitedOffload(inner: DeviceOffload): DeviceOffload {
+    return {
+      providers: inner.providers,
+      read: async (request) => {
+        const pass = this.#layer.tokenCopies === "free" ? undefined : this.#reads.enter(0);
+        return pass === undefined ? inner.read(request) : this.#later(pass, () => inner.read(request));
+      },
+      write: async (request) => {
+        const pass = this.#enterTokenWrite(request);
+        return pass === undefined ? inner.write(request) : this.#later(pass, () => inner.write(request));
+      },
+    };
+  }
+
+  #enterTokenWrite({ ranges }: OffloadWriteRequest): RatePass | undefined {
+    const { tokenCopies } = this.#layer;
+    if (tokenCopies === "free") return undefined;
+    return this.#writes.enter(tokenCopies === "bytes" ? bytesOfRanges(ranges) : 0);
+  }
+
+  #later<Result>(pass: RatePass, proceed: () => Promise<Result> | Result): Promise<Awaited<Result>> {
     return this.#outstanding.track(this.#afterPass(pass, proceed));
   }
 
-  async #afterPass(pass: RatePass, proceed: () => Completion): Promise<void> {
+  async #afterPass<Result>(
+    pass: RatePass,
+    proceed: () => Promise<Result> | Result,
+  ): Promise<Awaited<Result>> {
     this.#waiting.add(pass);
     await pass.opened;
     this.#waiting.delete(pass);
-    await proceed();
+    return await proceed();
   }
 }

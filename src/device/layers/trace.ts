@@ -13,9 +13,11 @@ import {
   type Geometry,
   RequestFlag,
 } from "../block-device.ts";
+import type { ByteRange, DeviceOffload } from "../offload.ts";
 import type { Layer, LayerKind, LayerWorld } from "./layer.ts";
 import { OPERATIONS, type Operation } from "./operation.ts";
 import type { GivenParameters, Parameters } from "./parameters.ts";
+import { bytesOfRanges } from "./split-offload.ts";
 
 const TABLE = {
   operations: { type: "choices", choices: OPERATIONS, default: OPERATIONS },
@@ -77,7 +79,7 @@ interface TracedRequest {
 class TraceDevice implements BlockDevice {
   readonly geometry: Geometry;
   readonly capabilities: Capabilities;
-  readonly offload = undefined;
+  readonly offload: DeviceOffload | undefined;
   readonly #inner: BlockDevice;
   readonly #layer: TraceLayer;
   readonly #opening: number;
@@ -88,6 +90,7 @@ class TraceDevice implements BlockDevice {
     this.#opening = opening;
     this.geometry = inner.geometry;
     this.capabilities = inner.capabilities;
+    this.offload = inner.offload && this.#tracedOffload(inner.offload);
     layer.print(
       opening,
       `open ${inner.sizeBytes} ${inner.capabilities.writable ? "read-write" : "read-only"}`,
@@ -147,6 +150,42 @@ class TraceDevice implements BlockDevice {
     this.#layer.print(this.#opening, "close ok");
   }
 
+  #tracedOffload(inner: DeviceOffload): DeviceOffload {
+    return {
+      providers: inner.providers,
+      read: (request) =>
+        this.#traced("offloadRead", `${rangesText(request.ranges)}${request.policy} `, async () => {
+          const result = await inner.read(request);
+          return [result, `ok (${result.tokens.length} for ${result.lengthBytes})`];
+        }),
+      write: (request) =>
+        this.#traced(
+          "offloadWrite",
+          rangesText(request.ranges) + flagsText(request.fua ? RequestFlag.fua : 0),
+          async () => {
+            const result = await inner.write(request);
+            return [result, `ok (${result.lengthBytes}, moved ${result.movedBytes})`];
+          },
+        ),
+    };
+  }
+
+  async #traced<Result>(
+    operation: Operation,
+    what: string,
+    work: () => Promise<[Result, string]>,
+  ): Promise<Result> {
+    const request = this.#begin(operation, what);
+    try {
+      const [result, outcome] = await work();
+      this.#layer.printRequest(request, outcome);
+      return result;
+    } catch (error) {
+      this.#layer.printRequest(request, failureText(error));
+      throw error;
+    }
+  }
+
   #begin(operation: Operation, what: string): TracedRequest {
     return { opening: this.#opening, operation, what, startedMs: this.#layer.nowMs() };
   }
@@ -172,6 +211,15 @@ class TraceDevice implements BlockDevice {
 
 function rangeText(offset: number, length: number): string {
   return `${offset}+${length} `;
+}
+
+/** A single range as it is; of several the first and how many more there are. */
+function rangesText(ranges: readonly ByteRange[]): string {
+  const first = ranges[0];
+  if (first === undefined) return "no ranges ";
+  if (ranges.length === 1) return rangeText(first.offsetBytes, first.lengthBytes);
+  const total = bytesOfRanges(ranges);
+  return `${first.offsetBytes}+${first.lengthBytes} and ${ranges.length - 1} more, ${total} in all `;
 }
 
 function flagsText(flags: number): string {

@@ -12,12 +12,15 @@ import { quoted } from "../../base/object-name.ts";
 import type { Control } from "../../control/mod.ts";
 import type { Application } from "./api.ts";
 import type { BearerKey } from "./bearer-key.ts";
+import { addCopyRoutes } from "./copy-routes.ts";
 import type { ConnectionCounts } from "./daemon-metrics.ts";
 import { answerToParserError, asAnswer } from "./error-reply.ts";
+import type { IscsiCounts } from "./iscsi-metrics.ts";
 import { addOpenRoutes } from "./open-routes.ts";
 import { addPoolRoutes } from "./pool-routes.ts";
 import { compileValidator } from "./request-validation.ts";
 import { addSnapshotRoutes } from "./snapshot-routes.ts";
+import { addTokenRoutes } from "./token-routes.ts";
 import { addVolumeRoutes } from "./volume-routes.ts";
 import { errorJson } from "./work-json.ts";
 import { addWorkRoutes } from "./work-routes.ts";
@@ -61,6 +64,8 @@ export interface ApplicationOptions {
   readonly version: string;
   readonly log: HttpLog;
   readonly connections: ConnectionCounts;
+  /** What the iSCSI front end counted; undefined while it is off. */
+  readonly iscsi?: () => IscsiCounts | undefined;
   /** Resolves in a later turn of the loop. */
   readonly nextTurn: () => Promise<void>;
   readonly limits: HttpLimits;
@@ -164,7 +169,8 @@ function addRoutes(app: Application, options: ApplicationOptions): void {
       info: {
         title: "Ropewalk",
         version: options.version,
-        description: "Volumes, snapshots and clones of a storage pool. Errors are {code, message}.",
+        description:
+          "Volumes, snapshots, clones and token copies of a storage pool. Errors are {code, message}.",
       },
       components: { securitySchemes: { adminKey: { type: "http", scheme: "bearer" } } },
       security: [{ adminKey: [] }],
@@ -176,6 +182,8 @@ function addRoutes(app: Application, options: ApplicationOptions): void {
     addWorkRoutes(inside);
     addVolumeRoutes(inside);
     addSnapshotRoutes(inside);
+    addTokenRoutes(inside, options);
+    addCopyRoutes(inside);
     addPoolRoutes(inside);
     addOpenRoutes(inside, options);
     scope.get("/api/openapi.json", { schema: { hide: true } }, () => app.swagger());

@@ -6,17 +6,29 @@ import type { Control } from "../../control/mod.ts";
 import type { Api } from "./api.ts";
 import { addDaemonMetrics, addPoolMetrics, type ConnectionCounts } from "./daemon-metrics.ts";
 import { errorResponses } from "./error-json.ts";
+import { addIscsiMetrics, type IscsiCounts } from "./iscsi-metrics.ts";
+import { addTokenMetrics } from "./token-metrics.ts";
 import { volumeMetrics } from "./volume-metrics.ts";
 
 const tags = ["observation"];
 
 export function addOpenRoutes(
   { app, control }: Api,
-  { connections, nextTurn }: { connections: ConnectionCounts; nextTurn: () => Promise<void> },
+  {
+    connections,
+    iscsi,
+    nextTurn,
+  }: {
+    connections: ConnectionCounts;
+    iscsi?: (() => IscsiCounts | undefined) | undefined;
+    nextTurn: () => Promise<void>;
+  },
 ): void {
   const registry = new Registry();
   addPoolMetrics(registry, { control, connections });
+  addTokenMetrics(registry, { control });
   addDaemonMetrics(registry, { control, connections });
+  addIscsiMetrics(registry, { iscsi });
 
   app.get(
     "/healthz",

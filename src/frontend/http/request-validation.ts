@@ -24,6 +24,8 @@ const CODES: Record<string, ErrorCode> = {
   sizeBytes: "INVALID_SIZE",
   offsetBytes: "INVALID_RANGE",
   lengthBytes: "INVALID_RANGE",
+  toOffsetBytes: "INVALID_RANGE",
+  tokenOffsetBytes: "INVALID_RANGE",
 };
 const NAME_FIELDS = ["name", "volume", "snapshot", "from", "to"];
 

@@ -1,7 +1,7 @@
 /** Volumes as the API says them, and what requests about volumes may carry. */
 import { type Static, Type } from "@sinclair/typebox";
 import { NAME_PATTERN, VOLUME_SIZE_BYTES_MAX, VOLUME_SIZE_UNIT_BYTES } from "../../base/object-name.ts";
-import type { VolumeInfo } from "../../control/mod.ts";
+import type { AnyVolumeInfo } from "../../control/mod.ts";
 
 export const NameSchema = Type.String({ pattern: NAME_PATTERN });
 
@@ -25,6 +25,9 @@ export const VolumeSchema = Type.Object(
       description: "What it was cloned from, VOLUME or VOLUME@SNAPSHOT, until detached.",
     }),
     clients: Type.Integer({ description: "Clients connected to it now." }),
+    stack: Type.Optional(
+      Type.Unknown({ description: "Of a volume that is a stack: the tree, as it was described." }),
+    ),
   },
   { $id: "Volume", additionalProperties: false },
 );
@@ -34,7 +37,20 @@ export type VolumeJson = Static<typeof VolumeSchema>;
 export const VolumeReference = Type.Unsafe<VolumeJson>({ $ref: "Volume#" });
 
 export const CreateVolumeSchema = Type.Object(
-  { name: NameSchema, sizeBytes: VolumeSizeSchema },
+  {
+    name: NameSchema,
+    sizeBytes: Type.Optional(VolumeSizeSchema),
+    stack: Type.Optional(
+      Type.Object(
+        {},
+        {
+          additionalProperties: true,
+          description:
+            "Instead of a size: a tree of layers over volumes, files and NBD exports, which the volume then is.",
+        },
+      ),
+    ),
+  },
   { additionalProperties: false },
 );
 export const CloneVolumeSchema = Type.Object(
@@ -59,7 +75,7 @@ export type CreateVolumeJson = Static<typeof CreateVolumeSchema>;
 export type CloneVolumeJson = Static<typeof CloneVolumeSchema>;
 export type ResizeVolumeJson = Static<typeof ResizeVolumeSchema>;
 
-export function volumeJson(volume: VolumeInfo): VolumeJson {
+export function volumeJson(volume: AnyVolumeInfo): VolumeJson {
   const { createdAtMs, origin, ...rest } = volume;
   return { ...rest, createdAt: new Date(createdAtMs).toISOString(), origin: origin ?? null };
 }

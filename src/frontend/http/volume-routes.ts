@@ -1,5 +1,6 @@
 /** /api/v1/volumes: what can be done with volumes. */
 import { Type } from "@sinclair/typebox";
+import { RopewalkError } from "../../base/errors.ts";
 import type { Api } from "./api.ts";
 import { errorResponses } from "./error-json.ts";
 import {
@@ -34,12 +35,22 @@ export function addVolumeRoutes({ app, control }: Api): void {
     {
       schema: {
         tags,
-        summary: "Create a thin volume",
+        summary: "Create a thin volume, or a volume that is a stack over others",
+        description: "Either sizeBytes or stack is given.",
         body: CreateVolumeSchema,
         response: { 201: VolumeReference, ...errorResponses },
       },
     },
-    async (request, reply) => reply.code(201).send(volumeJson(await control().volumes.create(request.body))),
+    async (request, reply) => {
+      const { name, sizeBytes, stack } = request.body;
+      const { volumes } = control();
+      if ((sizeBytes === undefined) === (stack === undefined))
+        throw new RopewalkError("INVALID_ARGUMENT", "The body needs either sizeBytes or stack.");
+      const created = await (sizeBytes === undefined
+        ? volumes.createStack({ name, stack })
+        : volumes.create({ name, sizeBytes }));
+      return reply.code(201).send(volumeJson(created));
+    },
   );
 
   app.get(
@@ -61,7 +72,7 @@ export function addVolumeRoutes({ app, control }: Api): void {
       schema: {
         tags,
         summary: "Delete a volume",
-        description: "Refused while it has clients, snapshots or clones.",
+        description: "Refused while it has clients, snapshots or clones, or a stack stands on it.",
         params: VolumeParameters,
         response: { 204: Type.Null({ description: "Deleted." }), ...errorResponses },
       },

@@ -65,7 +65,7 @@ export const WatchQuerySchema = Type.Object(
   { additionalProperties: false },
 );
 
-function workSchema<Progress extends TSchema, Result extends TSchema>(
+export function workSchema<Progress extends TSchema, Result extends TSchema>(
   $id: string,
   { progress, result }: { progress: Progress; result: Result },
 ) {

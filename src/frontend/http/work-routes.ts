@@ -3,9 +3,9 @@
  * GET says how far it is, DELETE cancels. Who leaves while waiting cancels nothing.
  */
 import { Type } from "@sinclair/typebox";
-import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Api } from "./api.ts";
 import { errorResponses } from "./error-json.ts";
+import { expectSilence } from "./waiting-request.ts";
 import {
   CollectBodySchema,
   type CollectionJson,
@@ -123,11 +123,4 @@ export function addWorkRoutes({ app, control }: Api): void {
       return workJson(control().collection.report());
     },
   );
-}
-
-/** Nothing is sent until the work is finished, which is no reason to close the connection. */
-function expectSilence({ raw: { socket } }: FastifyRequest, reply: FastifyReply): void {
-  const timeoutMs = socket.timeout ?? 0;
-  socket.setTimeout(0);
-  reply.raw.once("close", () => void socket.setTimeout(timeoutMs));
 }

@@ -287,7 +287,7 @@ export class Handshake {
   #transmit(name: string, opened: OpenedExport): void {
     const chosen = this.#selection.exportName === name ? this.#selection.names : [];
     const contexts: SelectedContext[] = [];
-    const offered = offeredContexts(opened.contexts());
+    const offered = offeredContexts(opened);
     // A context's number is its place in the selection, whether or not it exists any more.
     chosen.forEach((context, id) => {
       const found = offered.find((candidate) => candidate.name === context);
@@ -309,7 +309,7 @@ export class Handshake {
     this.#withExport(
       value.name,
       (opened) => {
-        const offered = offeredContexts(opened.contexts());
+        const offered = offeredContexts(opened);
         const found = sets
           ? selectedContexts(offered, value.queries)
           : listedContexts(offered, value.queries);

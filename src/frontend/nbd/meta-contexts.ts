@@ -3,6 +3,7 @@
  * Always holds: unknown names and namespaces are passed over, never an error; a query that ends in a colon is a
  * wildcard for a list and means nothing when contexts are set.
  */
+import type { BlockDevice } from "../../device/mod.ts";
 import type { NbdContext } from "./exports.ts";
 
 export const BASE_ALLOCATION = "base:allocation";
@@ -13,8 +14,13 @@ export interface OfferedContext {
   readonly source: NbdContext | undefined;
 }
 
-export function offeredContexts(contexts: readonly NbdContext[]): OfferedContext[] {
-  const named = contexts.map((source) => ({ name: source.name, source }));
+/** `base:allocation` only where the device can tell its extents. */
+export function offeredContexts(opened: {
+  readonly device: BlockDevice;
+  contexts(): readonly NbdContext[];
+}): OfferedContext[] {
+  const named = opened.contexts().map((source) => ({ name: source.name, source }));
+  if (opened.device.capabilities.extents === "absent") return named;
   return [{ name: BASE_ALLOCATION, source: undefined }, ...named];
 }
 

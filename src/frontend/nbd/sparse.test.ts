@@ -191,3 +191,9 @@ test("a filter chooses among the selected contexts", async () => {
   assert.equal(long.errno, 22);
   assert.equal((await held.client.ask({ type: 0, flags: 32, payload: Buffer.alloc(10) })).errno, 22);
 });
+
+test("a device that cannot tell its extents offers no base:allocation", async () => {
+  const device = new ObservedDevice({ sizeBytes: SIZE, capabilities: { extents: "absent" } });
+  await using held = await session("structured", device);
+  assert.deepEqual([...held.granted.keys()], []);
+});

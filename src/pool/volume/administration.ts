@@ -10,13 +10,15 @@ import { checkName, checkVolumeSize, quoted } from "../../base/object-name.ts";
 import type { Engine } from "../engine.ts";
 import { PAGE_BYTES } from "../format/layout.ts";
 import type { SnapshotInfo, VolumeInfo } from "../pool-api.ts";
-import type { SnapshotObject, VolumeObject } from "./catalogue.ts";
+import { type SnapshotObject, storedLabelBytes, type VolumeObject } from "./catalogue.ts";
 import { followed } from "./catalogue-operation.ts";
 import type { CatalogueWriter } from "./catalogue-writer.ts";
 import type { VolumeWriter } from "./volume-writer.ts";
 
 /** Objects of a pool at most: the catalogue is rewritten whole with each checkpoint. */
 const OBJECTS_MAX = 20_000;
+/** Of a segment, that pins' labels may fill: the catalogue is one piece of a segment, and the rest is the objects'. */
+const LABEL_SHARE = 4;
 
 export class VolumeAdministration {
   readonly #engine: Engine;
@@ -272,8 +274,12 @@ export class VolumeAdministration {
     this.mustHaveRoom();
   }
 
-  /** TOO_MANY */
-  mustHaveRoom(): void {
+  /** Room for one object more, and for the label that it brings. TOO_MANY */
+  mustHaveRoom(label?: string): void {
+    const { catalogue, segments } = this.#engine;
+    const labelBytesMax = segments.segmentBytes / LABEL_SHARE;
+    if (label !== undefined && catalogue.labelBytes + storedLabelBytes(label) > labelBytesMax)
+      throw new RopewalkError("TOO_MANY", `the labels of the pool's pins fill ${labelBytesMax} bytes`);
     if (this.#engine.catalogue.objects.size >= this.#objectsMax)
       throw new RopewalkError(
         "TOO_MANY",

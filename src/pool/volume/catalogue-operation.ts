@@ -10,7 +10,7 @@ import { VOLUME_SIZE_BYTES_MAX } from "../../base/object-name.ts";
 import { HOLDER_BASE, RECORD_PAYLOAD_BYTES_MAX } from "../format/layout.ts";
 import { emptyMap } from "../map/map-root.ts";
 import type { Tree } from "../map/tree.ts";
-import type { Catalogue, CursorObject, VolumeObject } from "./catalogue.ts";
+import { type Catalogue, type CursorObject, PIN_LABEL_BYTES_MAX, type VolumeObject } from "./catalogue.ts";
 
 const Id = Type.Integer({ minimum: 1 });
 const Count = Type.Integer({ minimum: 0 });
@@ -30,7 +30,13 @@ const CatalogueOperationShape = Type.Union([
   Type.Object({ op: Type.Literal("snapshot-create"), id: Id, volume: Id, name: Name, uuid: Name }),
   Type.Object({ op: Type.Literal("snapshot-delete"), id: Id, name: Name }),
   Type.Object({ op: Type.Literal("rollback"), volume: Id, snapshot: Id, name: Name, hold: Count }),
-  Type.Object({ op: Type.Literal("pin"), id: Id, source: Id, persistent: Type.Boolean() }),
+  Type.Object({
+    op: Type.Literal("pin"),
+    id: Id,
+    source: Id,
+    persistent: Type.Boolean(),
+    label: Type.Optional(Type.String({ maxLength: PIN_LABEL_BYTES_MAX })),
+  }),
   Type.Object({ op: Type.Literal("unpin"), id: Id }),
   Type.Object({ op: Type.Literal("marker"), volume: Id, text: Type.String({ maxLength: 4096 }) }),
   Type.Object({
@@ -96,11 +102,12 @@ export function applyCatalogue(
   place: RecordPlace,
 ): void {
   const live = { clients: 0, gone: false };
-  const pin = (id: number, source: number, persistent: boolean) =>
+  const pin = (id: number, source: number, persistent: boolean, label?: string) =>
     catalogue.add({
       kind: "pin",
       id,
       persistent,
+      ...(label !== undefined && { label }),
       ...live,
       map: tree.share(catalogue.mapObject(source).map, HOLDER_BASE + id),
     });
@@ -181,7 +188,7 @@ export function applyCatalogue(
       return;
     }
     case "pin":
-      pin(operation.id, operation.source, operation.persistent);
+      pin(operation.id, operation.source, operation.persistent, operation.label);
       return;
     case "unpin":
       unpin(operation.id);

@@ -41,6 +41,8 @@ export interface PinObject {
   readonly kind: "pin";
   readonly id: number;
   readonly persistent: boolean;
+  /** What the one who made a persistent pin wants to know of it after a restart. */
+  readonly label?: string;
   map: MapRoot;
   clients: number;
   gone: boolean;
@@ -78,6 +80,9 @@ export interface CursorObject {
 export type MapObject = VolumeObject | SnapshotObject | PinObject;
 export type CatalogueObject = MapObject | CursorObject;
 
+/** A pin's label at most, in UTF-8. */
+export const PIN_LABEL_BYTES_MAX = 2048;
+
 const MapShape = Type.Object({
   root: Type.Integer({ minimum: 0 }),
   height: Type.Integer({ minimum: 1, maximum: 4 }),
@@ -111,7 +116,14 @@ const CatalogueShape = Type.Object({
       map: MapShape,
     }),
   ),
-  pins: Type.Array(Type.Object({ id: Id, persistent: Type.Boolean(), map: MapShape })),
+  pins: Type.Array(
+    Type.Object({
+      id: Id,
+      persistent: Type.Boolean(),
+      label: Type.Optional(Type.String({ maxLength: PIN_LABEL_BYTES_MAX })),
+      map: MapShape,
+    }),
+  ),
   cursors: Type.Array(
     Type.Object({
       id: Id,
@@ -140,6 +152,8 @@ export class Catalogue {
   readonly snapshots = new Map<number, Map<string, SnapshotObject>>();
   readonly cursors = new Map<string, CursorObject>();
   nextObject = 1;
+  /** Of all pins' labels, as they stand in a checkpoint. */
+  labelBytes = 0;
   /** The pool's size limit, as last set; 0: as in the settings. */
   sizeBytes = 0;
 
@@ -151,6 +165,7 @@ export class Catalogue {
       this.snapshots.set(object.id, new Map());
     } else if (object.kind === "snapshot") this.snapshots.get(object.volume)!.set(object.name, object);
     else if (object.kind === "cursor") this.cursors.set(object.name, object);
+    else this.labelBytes += labelBytes(object);
   }
 
   remove(object: CatalogueObject): void {
@@ -161,6 +176,7 @@ export class Catalogue {
       this.snapshots.delete(object.id);
     } else if (object.kind === "snapshot") this.snapshots.get(object.volume)?.delete(object.name);
     else if (object.kind === "cursor") this.cursors.delete(object.name);
+    else this.labelBytes -= labelBytes(object);
   }
 
   volume(name: string): VolumeObject {
@@ -228,7 +244,10 @@ export class Catalogue {
       } else if (object.kind === "snapshot") {
         const { id, volume, name, uuid, createdAtMs, sequence } = object;
         state.snapshots.push({ id, volume, name, uuid, createdAtMs, sequence, map });
-      } else state.pins.push({ id: object.id, persistent: object.persistent, map });
+      } else {
+        const { id, persistent, label } = object;
+        state.pins.push({ id, persistent, ...(label !== undefined && { label }), map });
+      }
     }
     return JSON.stringify(state);
   }
@@ -258,4 +277,13 @@ export class Catalogue {
     catalogue.sizeBytes = state.sizeBytes;
     return catalogue;
   }
+}
+
+function labelBytes({ label }: PinObject): number {
+  return label === undefined ? 0 : storedLabelBytes(label);
+}
+
+/** What a label takes in a catalogue: control characters become longer in JSON. */
+export function storedLabelBytes(label: string): number {
+  return Buffer.byteLength(JSON.stringify(label));
 }

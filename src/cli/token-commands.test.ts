@@ -1,0 +1,222 @@
+import assert from "node:assert/strict";
+import { readFile, stat, writeFile } from "node:fs/promises";
+import { test } from "node:test";
+import { type ServedControl, serveControl } from "../../test/support/served-control.ts";
+import { TemporaryFolder } from "../../test/support/temporary-folder.ts";
+import { connectThrough } from "../client/mod.ts";
+import { type CliWorld, runCommandLine } from "./mod.ts";
+
+const MIB = 2 ** 20;
+
+interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  readonly data: Buffer;
+  readonly err: string;
+}
+
+interface World extends AsyncDisposable {
+  readonly daemon: ServedControl;
+  readonly folder: TemporaryFolder;
+  run(...parameters: string[]): Promise<Outcome>;
+  // biome-ignore lint/suspicious/noExplicitAny: what was printed is what the tests look at
+  json(...parameters: string[]): Promise<any>;
+}
+
+/** A daemon with a volume `v` of 4 MiB that holds 8 KiB of nines at 4096, and commands to it in this process. */
+async function world(options: Partial<CliWorld> = {}): Promise<World> {
+  const daemon = await serveControl();
+  const folder = new TemporaryFolder();
+  const run = async (...parameters: string[]): Promise<Outcome> => {
+    let [out, err] = ["", ""];
+    const data: Uint8Array[] = [];
+    const code = await runCommandLine({
+      parameters,
+      environment: { ROPEWALK_URL: daemon.url, ROPEWALK_KEY: daemon.key },
+      version: "1.2.3",
+      print: async (text) => void (out += text),
+      printBytes: async (bytes) => void data.push(bytes),
+      readFile: (path) => readFile(path),
+      writeFile: async (path, pieces, mode) => {
+        const parts: Uint8Array[] = [];
+        for await (const piece of pieces) parts.push(piece);
+        await writeFile(path, Buffer.concat(parts), { mode });
+      },
+      printError: (text) => (err += text),
+      isTerminal: false,
+      onInterrupt: () => () => {},
+      connect: (where) =>
+        connectThrough(
+          (path) => readFile(path, "utf8"),
+          where,
+          () => performance.now(),
+        ),
+      serve: async () => 0,
+      ...options,
+    });
+    return { code, out, err, data: Buffer.concat(data) };
+  };
+  await daemon.control.volumes.create({ name: "v", sizeBytes: 4 * MIB });
+  const device = daemon.control.exports.open("v");
+  await device.write(4096, new Uint8Array(8192).fill(9), 0);
+  await device.close();
+  return {
+    daemon,
+    folder,
+    run,
+    async json(...parameters) {
+      const { code, out, err } = await run(...parameters, "--json");
+      assert.deepEqual([code, err], [0, ""]);
+      return JSON.parse(out);
+    },
+    async [Symbol.asyncDispose]() {
+      await daemon[Symbol.asyncDispose]();
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+test("a token is a file for its owner only, and does all that a token does", async () => {
+  await using cli = await world();
+  const file = cli.folder.file("v.token");
+  const made = await cli.json("token", "create", "v", "--offset", "4KiB", "--length", "1MiB", "--out", file);
+  assert.deepEqual(made, { source: "v", file, lengthBytes: MIB, tokens: 1 });
+  const { size, mode } = await stat(file);
+  assert.deepEqual([size, mode & 0o777], [512, 0o600]);
+
+  const shown = await cli.json("token", "show", file);
+  assert.deepEqual([shown.state, shown.lengthBytes, shown.tokens[0].source], ["valid", MIB, "v"]);
+  assert.equal((await cli.json("token", "list"))[0].id, shown.tokens[0].id);
+
+  const { code, data, out } = await cli.run("token", "read", file, "--offset", "8190", "--length", "4");
+  assert.deepEqual([code, out, [...data]], [0, "", [9, 9, 0, 0]]);
+  const target = cli.folder.file("data");
+  assert.deepEqual(await cli.json("token", "read", file, "--out", target), { file: target, bytes: MIB });
+  assert.ok((await readFile(target)).subarray(0, 8192).every((byte) => byte === 9));
+  assert.equal((await cli.run("token", "read", file, "--json")).code, 1);
+
+  await cli.json("volume", "create", "w", "--size", "2MiB");
+  const written = await cli.json(
+    "token",
+    "write",
+    file,
+    "w",
+    "--token-offset",
+    "4096",
+    "--offset",
+    "1MiB",
+    "--length",
+    "4KiB",
+  );
+  assert.deepEqual([written.bytes, written.bytesMoved], [4096, 0]);
+  assert.ok(written.elapsedMs > 0);
+
+  await cli.json("token", "revoke", file);
+  const after = await cli.run("token", "read", file);
+  assert.deepEqual([after.code, after.data.length], [1, 0]);
+  assert.match(after.err, /^ropewalk: TOKEN_REVOKED: /);
+});
+
+test("the options of a token become what it is", async () => {
+  await using cli = await world();
+  const file = cli.folder.file("t");
+  await cli.json(
+    ...["token", "create", "v", "--out", file, "--ttl", "30", "--inactivity", "20", "--persistent"],
+    ...["--delete-on-use", "--policy", "invalidate", "--priority", "3", "--skip", "0"],
+  );
+  const { tokens } = await cli.json("token", "show", file);
+  const { policy, persistent, deleteOnUse, priority, inactivitySeconds, createdAt, expiresAt } = tokens[0];
+  assert.deepEqual(
+    [policy, persistent, deleteOnUse, priority, inactivitySeconds],
+    ["invalidate", true, true, 3, 20],
+  );
+  assert.equal(Date.parse(expiresAt) - Date.parse(createdAt), 30_000);
+});
+
+test("for people there are sentences, and what is wrong has its code", async () => {
+  await using cli = await world();
+  const file = cli.folder.file("t");
+  assert.match(
+    (await cli.run("token", "list")).out,
+    /^There are no tokens\. Make one: ropewalk token create/,
+  );
+  assert.equal(
+    (await cli.run("token", "create", "v", "--out", file)).out,
+    `Made a token for 4 MiB of v: ${file}\n`,
+  );
+  assert.match((await cli.run("token", "show", file)).out, /^id: +[0-9a-f]{16}\nstate: +valid\n/);
+  assert.match((await cli.run("token", "list")).out, /^ID +STATE .*\n[0-9a-f]{16} +valid +4 MiB +v /);
+  for (const [parameters, code] of [
+    [["create", "none", "--out", file], "VOLUME_NOT_FOUND"],
+    [["create", "v", "--out", cli.folder.file("no/t")], "INVALID_ARGUMENT"],
+    [["create", "v", "--out", file, "--policy", "keep"], "INVALID_ARGUMENT"],
+    [["create", "v", "--out", file, "--ttl", "soon"], "INVALID_ARGUMENT"],
+    [["create", "v", "--out", file, "--secondary", "parity"], "INVALID_ARGUMENT"],
+    [["create", "v", "--out", file, "--length", "much"], "INVALID_SIZE"],
+    [["show", cli.folder.file("none")], "INVALID_ARGUMENT"],
+    [["write", file, "none"], "VOLUME_NOT_FOUND"],
+    [["write", file, "v", "--length", "8MiB"], "TOKEN_CUT"],
+  ] as const) {
+    const { code: exit, out, err } = await cli.run("token", ...parameters);
+    assert.deepEqual([exit, out], [1, ""], err);
+    assert.ok(err.startsWith(`ropewalk: ${code}: `), err);
+  }
+  assert.equal((await cli.run("token", "create", "v")).code, 2);
+  assert.equal((await cli.json("token", "list")).length, 1);
+});
+
+test("copy and zero print the fields relied upon", async () => {
+  await using cli = await world();
+  await cli.json("snapshot", "create", "v@s");
+  const copied = await cli.json(
+    "copy",
+    "v@s",
+    "w",
+    "--offset",
+    "4096",
+    "--to-offset",
+    "1MiB",
+    "--length",
+    "8KiB",
+  );
+  assert.deepEqual([copied.bytes, copied.bytesMoved], [8192, 0]);
+  assert.ok(copied.elapsedMs > 0);
+  assert.equal((await cli.json("volume", "show", "w")).sizeBytes, MIB + 8192);
+  const zeroed = await cli.json("zero", "w", "--offset", "1MiB");
+  assert.equal(zeroed.bytes, 8192);
+  assert.ok(zeroed.elapsedMs > 0);
+  assert.equal((await cli.run("zero", "w")).out, "Zeroed 1.01 MiB of w.\n");
+  assert.equal((await cli.run("copy", "v", "x")).out, "Copied 4 MiB of v to x; 0 B of data moved.\n");
+  assert.match((await cli.run("copy", "v", "v")).err, /^ropewalk: INVALID_RANGE: .* overlap/);
+});
+
+test("Ctrl-C cancels a copy at the daemon, and the error says how much was copied", async () => {
+  let isForgotten = false;
+  await using cli = await world({
+    isTerminal: true,
+    onInterrupt: (action) => {
+      const timer = setTimeout(action, 300);
+      return () => {
+        isForgotten = true;
+        clearTimeout(timer);
+      };
+    },
+  });
+  const { pool, control } = cli.daemon;
+  await control.volumes.create({ name: "large", sizeBytes: 2 ** 32 });
+  const gate = Promise.withResolvers<void>();
+  const graft = pool.graft.bind(pool);
+  pool.graft = async (options) => {
+    await gate.promise;
+    return graft(options);
+  };
+  setTimeout(gate.resolve, 600);
+  const { code, out, err } = await cli.run("copy", "large", "w");
+  assert.deepEqual([code, out], [1, ""]);
+  assert.match(
+    err,
+    /copy: \[#*-*\] +\d+ %, .* of 4 GiB\r\u001b\[2Kropewalk: CANCELLED: .* bytes were copied and stay\.\n$/,
+  );
+  assert.equal(control.copies.running(), 0);
+  assert.ok(isForgotten);
+});

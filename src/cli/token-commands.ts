@@ -1,0 +1,246 @@
+/**
+ * `ropewalk token …`: tokens live in files.
+ * Always holds: a token file is readable by its owner only, since whoever reads it can read the data.
+ */
+import type { Command } from "commander";
+import { RopewalkError } from "../base/errors.ts";
+import { checkName, parseMapName, quoted } from "../base/object-name.ts";
+import { formatSize } from "../base/size-text.ts";
+import type { CreateTokenJson, ShownTokensJson, TokenJson } from "../client/mod.ts";
+import { bytesOption } from "./byte-count.ts";
+import type { AddCommand } from "./command-line.ts";
+import { formatFields, formatTable, formatTime } from "./table.ts";
+
+const TOKEN_FILE_MODE = 0o600;
+/** Data is as private as the volume that it comes from. */
+const DATA_FILE_MODE = 0o600;
+/** No token file is larger; what is, is something else. */
+const TOKEN_FILE_BYTES_MAX = 2 ** 18;
+const POLICIES = ["preserve", "invalidate", "reference"] as const;
+
+export function addTokenCommands(token: Command, add: AddCommand): void {
+  addCreate(token, add);
+  addRead(token, add);
+  addWrite(token, add);
+
+  add(token, "list", "list all tokens", async (session) => {
+    await session.print(await (await session.connect()).tokens(), formatTokens);
+  });
+
+  add(token, "show <file>", "show what a token is", async (session, [file]) => {
+    const bytes = await session.readFile(file!, TOKEN_FILE_BYTES_MAX);
+    await session.print(await (await session.connect()).showToken(bytes), formatShown);
+  });
+
+  add(token, "revoke <file>", "end a token", async (session, [file], { hint }) => {
+    const bytes = await session.readFile(file!, TOKEN_FILE_BYTES_MAX);
+    const strength = hint === undefined ? "mandatory" : "hint";
+    await (await session.connect()).revokeToken(bytes, { strength });
+    await session.print({ file, revoked: true }, () => `Revoked the token in ${file}.\n`);
+  }).option("--hint", "it need not end before its space is wanted");
+}
+
+function addCreate(token: Command, add: AddCommand): void {
+  add(
+    token,
+    "create <source>",
+    "make a token for the data of a volume or snapshot",
+    async (session, [source], options) => {
+      const out = options["out"]!;
+      parseMapName(source!);
+      const ropewalk = await session.connect();
+      const { token, lengthBytes, tokens } = await ropewalk.createToken({
+        source: source!,
+        ...wishOf(options),
+      });
+      try {
+        await session.writeFile(out, [token], TOKEN_FILE_MODE);
+      } catch (error) {
+        // Nobody has it, so nobody could end it.
+        await ropewalk.revokeToken(token);
+        throw error;
+      }
+      const made = { source, file: out, lengthBytes, tokens: tokens.length };
+      await session.print(made, () => `Made a token for ${formatSize(lengthBytes)} of ${source}: ${out}\n`);
+    },
+  )
+    .requiredOption("--out <file>", "where to write it, for its owner only")
+    .option("--offset <bytes>", "where the data begins (0)")
+    .option("--length <bytes>", "how much data (to the end)")
+    .option("--policy <policy>", `what a change of the data does to it: ${POLICIES.join(", ")} (preserve)`)
+    .option("--ttl <seconds>", "it ends after this time")
+    .option("--inactivity <seconds>", "it ends when it is not used for this time")
+    .option("--delete-on-use", "it ends after its first use")
+    .option("--persistent", "it outlives a restart of the daemon")
+    .option("--priority <number>", "under pressure lower ones end first (0)")
+    .option("--provider <id>", "which provider in the volume's stack keeps it")
+    .option("--skip <number>", "pass over so many providers, from the outside in")
+    .option("--secondary <kind>", "checksum: ask for a second token with checksums of the data")
+    .addHelpText(
+      "after",
+      "\n<source> is VOLUME, as it is now, or VOLUME@SNAPSHOT. Whoever has the file can read the data.",
+    );
+}
+
+function addRead(token: Command, add: AddCommand): void {
+  add(token, "read <file>", "read the data that a token stands for", async (session, [file], options) => {
+    const { out, offset, length } = options;
+    if (session.wantsJson && out === undefined)
+      throw new RopewalkError("INVALID_ARGUMENT", "The data takes standard output; with --json give --out.");
+    const bytes = await session.readFile(file!, TOKEN_FILE_BYTES_MAX);
+    const ropewalk = await session.connect();
+    let count = 0;
+    await session.follow(async ({ signal }) => {
+      const pieces = counted(
+        ropewalk.readToken(bytes, {
+          ...bytesOption("offsetBytes", offset),
+          ...bytesOption("lengthBytes", length),
+          signal,
+        }),
+        (length) => (count += length),
+      );
+      if (out !== undefined) await session.writeFile(out, pieces, DATA_FILE_MODE);
+      else for await (const piece of pieces) await session.writeBytes(piece);
+    });
+    if (out !== undefined)
+      await session.print({ file: out, bytes: count }, () => `Read ${formatSize(count)} into ${out}.\n`);
+  })
+    .option("--offset <bytes>", "where in the token's data to begin (0)")
+    .option("--length <bytes>", "how much to read (to the token's end)")
+    .option("--out <file>", "write it there instead of to standard output");
+}
+
+function addWrite(token: Command, add: AddCommand): void {
+  add(
+    token,
+    "write <file> <volume>",
+    "write a token's data into a volume",
+    async (session, given, options) => {
+      const [file, volume] = given as [string, string];
+      checkName("volume", volume);
+      const bytes = await session.readFile(file, TOKEN_FILE_BYTES_MAX);
+      const ropewalk = await session.connect();
+      const written = await session.follow(({ signal }) =>
+        ropewalk.writeToken(bytes, {
+          volume,
+          ...bytesOption("tokenOffsetBytes", options["tokenOffset"]),
+          ...bytesOption("offsetBytes", options["offset"]),
+          ...bytesOption("lengthBytes", options["length"]),
+          signal,
+        }),
+      );
+      await session.print(
+        written,
+        ({ bytes, bytesMoved }) =>
+          `Wrote ${formatSize(bytes)} into ${volume}; ${formatSize(bytesMoved)} of data moved.\n`,
+      );
+    },
+  )
+    .option("--token-offset <bytes>", "where in the token's data to begin (0)")
+    .option("--offset <bytes>", "where in the volume to begin (0)")
+    .option("--length <bytes>", "how much to write (all that the token holds)")
+    .addHelpText("after", "\nCtrl-C cancels; what was written stays.");
+}
+
+/** What the options ask for. INVALID_ARGUMENT, INVALID_SIZE */
+function wishOf(options: Record<string, string>): Omit<CreateTokenJson, "source"> {
+  const {
+    offset,
+    length,
+    policy,
+    ttl,
+    inactivity,
+    deleteOnUse,
+    persistent,
+    priority,
+    provider,
+    skip,
+    secondary,
+  } = options;
+  return {
+    ...bytesOption("offsetBytes", offset),
+    ...bytesOption("lengthBytes", length),
+    ...(policy === undefined ? {} : { policy: oneOf("policy", policy, POLICIES) }),
+    ...(ttl === undefined ? {} : { ttlSeconds: parseNumber("ttl", ttl) }),
+    ...(inactivity === undefined ? {} : { inactivitySeconds: parseNumber("inactivity", inactivity) }),
+    ...(deleteOnUse === undefined ? {} : { deleteOnUse: true }),
+    ...(persistent === undefined ? {} : { persistent: true }),
+    ...(priority === undefined ? {} : { priority: parseNumber("priority", priority) }),
+    ...(provider === undefined ? {} : { provider }),
+    ...(skip === undefined ? {} : { skip: parseNumber("skip", skip) }),
+    ...(secondary === undefined ? {} : { secondary: oneOf("secondary", secondary, ["checksum"] as const) }),
+  };
+}
+
+function oneOf<Value extends string>(option: string, text: string, values: readonly Value[]): Value {
+  const value = values.find((candidate) => candidate === text);
+  if (value !== undefined) return value;
+  throw new RopewalkError(
+    "INVALID_ARGUMENT",
+    `${quoted(text)} is nothing for --${option}; possible: ${values.join(", ")}.`,
+  );
+}
+
+function parseNumber(option: string, text: string): number {
+  const number = Number(text);
+  if (text.trim() !== "" && Number.isFinite(number)) return number;
+  throw new RopewalkError("INVALID_ARGUMENT", `${quoted(text)} is no number for --${option}.`);
+}
+
+async function* counted(
+  pieces: AsyncIterable<Uint8Array>,
+  count: (lengthBytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    count(piece.length);
+    yield piece;
+  }
+}
+
+function formatTokens(tokens: readonly TokenJson[]): string {
+  if (tokens.length === 0) return "There are no tokens. Make one: ropewalk token create VOLUME --out FILE\n";
+  return formatTable(
+    ["ID", "STATE", "LENGTH", "SOURCE", "POLICY", "PRIORITY", "USES", "CREATOR", "EXPIRES"],
+    tokens.map((token) => [
+      token.id,
+      token.state,
+      formatSize(token.lengthBytes),
+      token.source,
+      token.policy,
+      String(token.priority),
+      String(token.uses),
+      token.creator,
+      timeOf(token.expiresAt),
+    ]),
+    ["LENGTH", "PRIORITY", "USES"],
+  );
+}
+
+function formatShown({ lengthBytes, tokens }: ShownTokensJson): string {
+  const head =
+    tokens.length === 1 ? "" : `${tokens.length} tokens for ${formatSize(lengthBytes)} of data\n\n`;
+  return head + tokens.map(formatToken).join("\n");
+}
+
+function formatToken(token: ShownTokensJson["tokens"][number]): string {
+  const flags = [token.persistent ? "persistent" : "", token.deleteOnUse ? "ends on use" : ""];
+  return formatFields([
+    ["id", token.id],
+    ["state", token.state],
+    ["kind", token.role === "primary" ? token.kind : `${token.kind}, companion`],
+    ["source", token.source],
+    ["stands at", String(token.dataOffsetBytes)],
+    ["length", `${formatSize(token.lengthBytes)} (${token.lengthBytes} bytes)`],
+    ["policy", [token.policy, ...flags].filter((flag) => flag !== "").join(", ")],
+    ["priority", String(token.priority)],
+    ["provider", token.provider],
+    ["creator", token.creator],
+    ["made", formatTime(token.createdAt)],
+    ["expires", timeOf(token.expiresAt)],
+    ["used", token.uses === 0 ? "never" : `${token.uses} times, last ${timeOf(token.usedAt)}`],
+  ]);
+}
+
+function timeOf(iso: string | null): string {
+  return iso === null ? "never" : formatTime(iso);
+}

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseConfigFile } from "./config-file.ts";
+import { settingsOfEnvironment } from "./given-settings.ts";
+import { resolveSettings } from "./settings.ts";
+
+const fromFile = (text: string) => resolveSettings([parseConfigFile({ path: "ropewalk.yaml", text })]);
+
+test("a file can set everything about tokens", () => {
+  const { tokens } = fromFile(`
+tokens:
+  ttlSeconds: 60
+  ttlSecondsMax: 600
+  inactivitySeconds: 0
+  countMax: 100
+  memoryMax: 1MiB
+  heldMax: 1GiB
+  runningWrites: abort
+  allowUnprotected: true
+  endWithVolume: false
+  endWithSession: true
+`);
+  assert.deepEqual(tokens, {
+    ttlMs: 60_000,
+    ttlMsMax: 600_000,
+    inactivityMs: 0,
+    countMax: 100,
+    memoryBytesMax: 2 ** 20,
+    heldBytesMax: 2 ** 30,
+    runningWrites: "abort",
+    allowUnprotected: true,
+    endWithVolume: false,
+    endWithSession: true,
+  });
+});
+
+test("so can the environment, in part", () => {
+  const { tokens } = resolveSettings([
+    settingsOfEnvironment({ ROPEWALK_TOKENS_TTL_SECONDS: "5", ROPEWALK_TOKENS_END_WITH_VOLUME: "true" }),
+  ]);
+  assert.equal(tokens.ttlMs, 5000);
+  assert.equal(tokens.endWithVolume, true);
+  assert.equal(tokens.countMax, undefined);
+});
+
+test("what is out of its range is INVALID_CONFIG", () => {
+  for (const text of ["ttlSeconds: 0", "runningWrites: stop", "countMax: 0", "ttlSecondsMax: 31536001"])
+    assert.throws(() => fromFile(`tokens: {${text}}`), { code: "INVALID_CONFIG" }, text);
+  assert.throws(() => fromFile("tokens: {ttlSeconds: 61, ttlSecondsMax: 60}"), {
+    code: "INVALID_CONFIG",
+    message: /above tokens\.ttlSecondsMax/,
+  });
+  assert.throws(() => resolveSettings([settingsOfEnvironment({ ROPEWALK_TOKENS_RUNNING_WRITES: "stop" })]), {
+    code: "INVALID_CONFIG",
+  });
+});

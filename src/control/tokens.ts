@@ -1,0 +1,272 @@
+/**
+ * What can be done with tokens: make, list, look, read, write, revoke (T1 to T4, T10, T17, T25).
+ *
+ * Always holds: names and numbers were checked before a device or the token room sees them; every opening of a
+ * device is closed again; a structure of several tokens is taken wherever a token is.
+ * Errors: UNSUPPORTED where there is no token room or the device has no token copies, the TOKEN_ codes, and the codes
+ * named at each method.
+ */
+import { RopewalkError } from "../base/errors.ts";
+import { checkName } from "../base/object-name.ts";
+import type { ChangePolicy, OffloadToken, ProviderChoice } from "../device/mod.ts";
+import type { TokenInfo, TokenService } from "../offload/mod.ts";
+import type { Clock } from "../ports/mod.ts";
+import type { ControlledTokens } from "./controlled-tokens.ts";
+import type { Exports } from "./exports.ts";
+import { flushDevice, offloadOf, openDevice } from "./opened-device.ts";
+import { partialFailure } from "./partial-failure.ts";
+import { encodeTokenFile, TOKENS_IN_FILE_MAX, type TokenPiece } from "./token-file.ts";
+import { dataLengthFrom, type PlacedToken, runsAt, writeThroughTokens } from "./token-runs.ts";
+
+export interface TokenWish {
+  /** `VOLUME` or `VOLUME@SNAPSHOT`. */
+  readonly source: string;
+  readonly offsetBytes?: number | undefined;
+  /** To the source's end when absent. */
+  readonly lengthBytes?: number | undefined;
+  readonly policy?: ChangePolicy | undefined;
+  readonly ttlMs?: number | undefined;
+  readonly inactivityMs?: number | undefined;
+  readonly persistent?: boolean | undefined;
+  readonly deleteOnUse?: boolean | undefined;
+  readonly priority?: number | undefined;
+  readonly provider?: ProviderChoice | undefined;
+  readonly withChecksums?: boolean | undefined;
+}
+
+export interface MadeTokens {
+  /** All of them in one: a plain token, or a token file. */
+  readonly file: Uint8Array;
+  readonly tokens: readonly OffloadToken[];
+  /** How much of what was asked for they stand for, from its start on. */
+  readonly lengthBytes: number;
+}
+
+/** On which kind of channel a token is handed in or out (T14). */
+export interface Channel {
+  readonly isProtected: boolean;
+}
+
+export type ShownToken = TokenInfo & {
+  readonly dataOffsetBytes: number;
+  readonly role: TokenPiece["role"];
+};
+
+export interface TokenRange {
+  readonly offsetBytes?: number | undefined;
+  readonly lengthBytes?: number | undefined;
+}
+
+export interface TokenWriteWish {
+  readonly tokens: readonly TokenPiece[];
+  readonly volume: string;
+  /** Where in the tokens' data to begin. */
+  readonly tokenOffsetBytes?: number | undefined;
+  readonly offsetBytes?: number | undefined;
+  /** All that the tokens hold from there when absent; of the zero token, to the volume's end. */
+  readonly lengthBytes?: number | undefined;
+}
+
+export interface WrittenTokens {
+  readonly bytes: number;
+  readonly bytesMoved: number;
+  readonly elapsedMs: number;
+}
+
+const CREATOR = "api";
+const READ_PIECE_BYTES = 2 ** 20;
+/** The zero token stands for any length. */
+const ZERO_TOKEN_LENGTH_BYTES = Number.MAX_SAFE_INTEGER;
+
+export class Tokens {
+  readonly #exports: Exports;
+  readonly #clock: Clock;
+  readonly #room: ControlledTokens | undefined;
+
+  constructor(options: {
+    exports: Exports;
+    clock: Clock;
+    room: ControlledTokens | undefined;
+  }) {
+    this.#exports = options.exports;
+    this.#clock = options.clock;
+    this.#room = options.room;
+  }
+
+  /** Binds a range; it may be less than asked for, which `lengthBytes` says. VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND, INVALID_RANGE */
+  async create(wish: TokenWish, { isProtected }: Channel): Promise<MadeTokens> {
+    const room = this.#tokenRoom();
+    const { sizeBytes } = this.#exports.show(wish.source);
+    const offsetBytes = wish.offsetBytes ?? 0;
+    const lengthBytes = wish.lengthBytes ?? sizeBytes - offsetBytes;
+    if (lengthBytes <= 0 || offsetBytes + lengthBytes > sizeBytes)
+      throw new RopewalkError(
+        "INVALID_RANGE",
+        `There is no data at ${offsetBytes} of ${lengthBytes} bytes: ${wish.source} ends at ${sizeBytes}.`,
+      );
+    await using opened = openDevice(this.#exports, wish.source);
+    const { tokens, lengthBytes: boundBytes } = await offloadOf(opened.device).read({
+      ranges: [{ offsetBytes, lengthBytes }],
+      policy: wish.policy ?? "preserve",
+      ttlMs: wish.ttlMs ?? room.settings.ttlMs,
+      inactivityMs: wish.inactivityMs ?? room.settings.inactivityMs,
+      persistent: wish.persistent ?? false,
+      deleteOnUse: wish.deleteOnUse ?? false,
+      priority: wish.priority ?? 0,
+      provider: wish.provider ?? { skip: 0 },
+      withChecksums: wish.withChecksums ?? false,
+      creator: CREATOR,
+      isProtected,
+    });
+    if (tokens.length > TOKENS_IN_FILE_MAX) {
+      await Promise.all(tokens.map(({ token }) => room.revoke(token, { strength: "hint" })));
+      throw new RopewalkError("TOO_MANY", `The range takes ${tokens.length} tokens; ask for a shorter one.`);
+    }
+    return { file: encodeTokenFile(tokens), tokens, lengthBytes: boundBytes };
+  }
+
+  /** Undefined where there is no token room. */
+  counts(): ControlledTokens["counters"] | undefined {
+    return this.#room?.counters;
+  }
+
+  list(): TokenInfo[] {
+    return this.#tokenRoom().list();
+  }
+
+  /** TOKEN_UNKNOWN; of an ended token, that it is. */
+  show(tokens: readonly TokenPiece[], channel: Channel): ShownToken[] {
+    const room = this.#tokenRoom();
+    return tokens.map(({ token, dataOffsetBytes, role }) => {
+      return { ...room.show(token, channel), dataOffsetBytes, role };
+    });
+  }
+
+  /** The data's bytes, cut where the tokens end; `lengthBytes` says how many will come. INVALID_ARGUMENT */
+  read(
+    pieces: readonly TokenPiece[],
+    range: TokenRange,
+    channel: Channel,
+  ): { lengthBytes: number; bytes: AsyncGenerator<Uint8Array> } {
+    const room = this.#tokenRoom();
+    const tokens = this.#placed(pieces, channel);
+    const { offsetBytes = 0 } = range;
+    const heldBytes = dataLengthFrom(tokens, offsetBytes);
+    if (range.lengthBytes === undefined && isEndless(tokens))
+      throw new RopewalkError("INVALID_ARGUMENT", "The zero token has no end; say how much to read.");
+    const lengthBytes = Math.min(heldBytes, range.lengthBytes ?? heldBytes);
+    return { lengthBytes, bytes: readPieces({ room, tokens, offsetBytes, lengthBytes, channel }) };
+  }
+
+  /** Writes all of it, or fails and says how much was written; that stays. VOLUME_NOT_FOUND, NO_SPACE, READ_ONLY, CANCELLED */
+  async write(
+    wish: TokenWriteWish,
+    { isProtected }: Channel,
+    { signal }: { signal?: AbortSignal } = {},
+  ): Promise<WrittenTokens> {
+    const startedMs = this.#clock.nowMs();
+    const tokens = this.#placed(wish.tokens, { isProtected });
+    await using opened = openDevice(this.#exports, checkName("volume", wish.volume));
+    const { device } = opened;
+    const { tokenOffsetBytes: fromBytes = 0, offsetBytes: toBytes = 0 } = wish;
+    const heldBytes = dataLengthFrom(tokens, fromBytes);
+    const allBytes = isEndless(tokens) ? Math.max(0, device.sizeBytes - toBytes) : heldBytes;
+    const lengthBytes = wish.lengthBytes ?? allBytes;
+    if (lengthBytes > heldBytes || lengthBytes === 0)
+      throw new RopewalkError(
+        "TOKEN_CUT",
+        `The tokens hold ${heldBytes} bytes from ${fromBytes} on, not ${lengthBytes === 0 ? "any" : lengthBytes}.`,
+      );
+    let [bytes, bytesMoved] = [0, 0];
+    try {
+      await writeThroughTokens(offloadOf(device), {
+        tokens,
+        fromBytes,
+        toBytes,
+        lengthBytes,
+        isProtected,
+        steps: "whole",
+        signal,
+        onWritten: (written, moved) => {
+          bytes += written;
+          bytesMoved += moved;
+        },
+      });
+      await flushDevice(device);
+    } catch (error) {
+      throw partialFailure(error, { done: bytes, of: lengthBytes, verb: "written" });
+    }
+    return { bytes, bytesMoved, elapsedMs: this.#clock.nowMs() - startedMs };
+  }
+
+  /** Ends all of them, also when some are unknown. */
+  async revoke(tokens: readonly TokenPiece[], options: { strength: "mandatory" | "hint" }): Promise<void> {
+    const room = this.#tokenRoom();
+    const ends = await Promise.allSettled(tokens.map(async ({ token }) => room.revoke(token, options)));
+    const failed = ends.find((end) => end.status === "rejected");
+    if (failed) throw failed.reason;
+  }
+
+  /** A plain token says itself, through the room, how long its data is. */
+  #placed(pieces: readonly TokenPiece[], channel: Channel): PlacedToken[] {
+    const room = this.#tokenRoom();
+    return pieces.map((piece) => {
+      if (piece.lengthBytes !== undefined) return { ...piece, lengthBytes: piece.lengthBytes };
+      const { kind, lengthBytes } = room.show(piece.token, channel);
+      return { ...piece, lengthBytes: kind === "zero" ? ZERO_TOKEN_LENGTH_BYTES : lengthBytes };
+    });
+  }
+
+  #tokenRoom(): ControlledTokens {
+    if (this.#room) return this.#room;
+    throw new RopewalkError("UNSUPPORTED", "This daemon keeps no tokens.");
+  }
+}
+
+async function* readPieces(options: {
+  room: TokenService;
+  tokens: readonly PlacedToken[];
+  offsetBytes: number;
+  lengthBytes: number;
+  channel: Channel;
+}): AsyncGenerator<Uint8Array> {
+  const { room, tokens, offsetBytes, lengthBytes, channel } = options;
+  for (let done = 0; done < lengthBytes; ) {
+    const piece = await readPiece({
+      room,
+      tokens,
+      atBytes: offsetBytes + done,
+      lengthMax: lengthBytes - done,
+      channel,
+    });
+    done += piece.length;
+    yield piece;
+  }
+}
+
+/** The next bytes, from the first token that gives them. */
+async function readPiece(options: {
+  room: TokenService;
+  tokens: readonly PlacedToken[];
+  atBytes: number;
+  lengthMax: number;
+  channel: Channel;
+}): Promise<Uint8Array> {
+  const { room, tokens, atBytes, lengthMax, channel } = options;
+  let failure: unknown;
+  for (const run of runsAt(tokens, atBytes))
+    for (const token of run.alternatives) {
+      const target = new Uint8Array(Math.min(READ_PIECE_BYTES, run.lengthBytes, lengthMax));
+      try {
+        const length = await room.read(token, run.tokenOffsetBytes, target, channel);
+        if (length > 0) return target.subarray(0, length);
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+  throw failure ?? new RopewalkError("TOKEN_CUT", `No token gives the data at ${atBytes}.`);
+}
+
+function isEndless(tokens: readonly PlacedToken[]): boolean {
+  return tokens.some(({ lengthBytes }) => lengthBytes === ZERO_TOKEN_LENGTH_BYTES);
+}

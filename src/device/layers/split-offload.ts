@@ -1,0 +1,127 @@
+/**
+ * Copies by token on a device that is made of others: a request's ranges are cut where the member changes, and each
+ * run of pieces on one member is a request to it (T5, T18).
+ *
+ * Always holds: a token read answers with at least one token for each run; a token write goes run by run, so what it
+ * says it wrote is written and nothing behind it was begun, except in the run that ended early. A request of more
+ * runs than one operation takes has a shorter effective length (T3).
+ * Errors: those of the first run; an error further on is a shorter effective length.
+ */
+import { RopewalkError } from "../../base/errors.ts";
+import type {
+  ByteRange,
+  DeviceOffload,
+  OffloadReadRequest,
+  OffloadReadResult,
+  OffloadToken,
+  OffloadWriteRequest,
+  OffloadWriteResult,
+} from "../offload.ts";
+import { combinedProviders } from "./combined.ts";
+
+/** Runs of one operation: each is a token of its own, and tokens are what a requestor carries about. */
+const RUNS_MAX = 64;
+/** Pieces of one run: what the shim lets through as ranges. */
+const PIECES_MAX = 4096;
+
+/** A part of a range, where one member has it. */
+export interface Piece {
+  readonly member: number;
+  /** On the member. */
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
+
+interface Run {
+  readonly member: number;
+  readonly dataOffsetBytes: number;
+  readonly ranges: ByteRange[];
+  lengthBytes: number;
+}
+
+export class SplitOffload implements DeviceOffload {
+  readonly providers: readonly string[];
+  readonly #members: readonly DeviceOffload[];
+  readonly #split: (range: ByteRange) => Iterable<Piece>;
+
+  constructor(members: readonly DeviceOffload[], split: (range: ByteRange) => Iterable<Piece>) {
+    this.#members = members;
+    this.#split = split;
+    this.providers = combinedProviders(members);
+  }
+
+  async read(request: OffloadReadRequest): Promise<OffloadReadResult> {
+    const runs = this.#runsOf(request.ranges);
+    const outcomes = await Promise.allSettled(
+      runs.map(({ member, ranges }) => this.#members[member]!.read({ ...request, ranges })),
+    );
+    const tokens: OffloadToken[] = [];
+    let lengthBytes = 0;
+    for (const [index, outcome] of outcomes.entries()) {
+      const run = runs[index]!;
+      if (outcome.status === "rejected") {
+        if (index === 0) throw outcome.reason;
+        break;
+      }
+      for (const token of outcome.value.tokens)
+        tokens.push({ ...token, dataOffsetBytes: token.dataOffsetBytes + run.dataOffsetBytes });
+      lengthBytes += outcome.value.lengthBytes;
+      if (outcome.value.lengthBytes < run.lengthBytes) break;
+    }
+    return { tokens, lengthBytes };
+  }
+
+  async write(request: OffloadWriteRequest): Promise<OffloadWriteResult> {
+    let lengthBytes = 0;
+    let movedBytes = 0;
+    for (const run of this.#runsOf(request.ranges)) {
+      try {
+        if (request.signal?.aborted)
+          throw new RopewalkError("CANCELLED", "The token write was cancelled; what was written stays.");
+        const written = await this.#members[run.member]!.write({
+          ...request,
+          ranges: run.ranges,
+          tokenOffsetBytes: request.tokenOffsetBytes + lengthBytes,
+        });
+        lengthBytes += written.lengthBytes;
+        movedBytes += written.movedBytes;
+        if (written.lengthBytes < run.lengthBytes) break;
+      } catch (error) {
+        if (lengthBytes === 0) throw error;
+        break;
+      }
+    }
+    return { lengthBytes, movedBytes };
+  }
+
+  /** The first runs of the ranges, as many as one operation takes. */
+  #runsOf(ranges: readonly ByteRange[]): Run[] {
+    const runs: Run[] = [];
+    let dataOffsetBytes = 0;
+    for (const range of ranges) {
+      if (range.lengthBytes === 0) continue;
+      for (const { member, offsetBytes, lengthBytes } of this.#split(range)) {
+        let run = runs.at(-1);
+        if (run?.member !== member || run.ranges.length === PIECES_MAX) {
+          if (runs.length === RUNS_MAX) return runs;
+          run = { member, dataOffsetBytes, ranges: [], lengthBytes: 0 };
+          runs.push(run);
+        }
+        const last = run.ranges.at(-1);
+        if (last !== undefined && last.offsetBytes + last.lengthBytes === offsetBytes)
+          run.ranges[run.ranges.length - 1] = { ...last, lengthBytes: last.lengthBytes + lengthBytes };
+        else run.ranges.push({ offsetBytes, lengthBytes });
+        run.lengthBytes += lengthBytes;
+        dataOffsetBytes += lengthBytes;
+      }
+    }
+    return runs;
+  }
+}
+
+/** Bytes of all ranges together. */
+export function bytesOfRanges(ranges: readonly ByteRange[]): number {
+  let total = 0;
+  for (const { lengthBytes } of ranges) total += lengthBytes;
+  return total;
+}

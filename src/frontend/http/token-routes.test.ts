@@ -1,0 +1,198 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { FastifyRequest } from "fastify";
+import { type ServedControl, serveControl } from "../../../test/support/served-control.ts";
+import { channelOf } from "./channel.ts";
+import type { MadeTokenJson, ShownTokensJson, TokenJson, TokenWrittenJson } from "./token-json.ts";
+
+const MIB = 2 ** 20;
+
+async function served(): Promise<ServedControl> {
+  const daemon = await serveControl();
+  await daemon.control.volumes.create({ name: "v", sizeBytes: 4 * MIB });
+  await write(daemon, 4096, 9);
+  return daemon;
+}
+
+async function write({ control }: ServedControl, offset: number, value: number): Promise<void> {
+  const device = control.exports.open("v");
+  await device.write(offset, new Uint8Array(8192).fill(value), 0);
+  await device.close();
+}
+
+async function made(daemon: ServedControl, wish: object = {}): Promise<MadeTokenJson> {
+  const { status, json } = await daemon.call("POST", "/api/v1/tokens", { source: "v", ...wish });
+  assert.equal(status, 201, JSON.stringify(json));
+  return json as MadeTokenJson;
+}
+
+async function read(daemon: ServedControl, body: object): Promise<Buffer> {
+  const response = await fetch(`${daemon.url}/api/v1/tokens/read`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${daemon.key}`, "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  assert.equal(response.status, 200);
+  assert.equal(response.headers.get("content-type"), "application/octet-stream");
+  const bytes = Buffer.from(await response.arrayBuffer());
+  assert.equal(response.headers.get("content-length"), String(bytes.length));
+  return bytes;
+}
+
+async function refusal(daemon: ServedControl, path: string, body: object): Promise<[number, string]> {
+  const { status, json } = await daemon.call("POST", path, body);
+  return [status, (json as { code: string }).code];
+}
+
+test("a token is 512 bytes, is shown and listed as it was asked for, and the list gives nothing away", async () => {
+  await using daemon = await served();
+  const wish = { offsetBytes: 4096, lengthBytes: 5000, ttlSeconds: 60, priority: 7, inactivitySeconds: 30 };
+  const { token, tokens, lengthBytes } = await made(daemon, { ...wish, persistent: true });
+  assert.equal(Buffer.from(token, "base64").length, 512);
+  assert.equal(lengthBytes, 5000);
+  assert.deepEqual(tokens, [{ token, dataOffsetBytes: 0, lengthBytes: 5000, role: "primary" }]);
+  const shown = (await daemon.call("POST", "/api/v1/tokens/show", { token })).json as ShownTokensJson;
+  assert.deepEqual([shown.state, shown.lengthBytes, shown.tokens.length], ["valid", 5000, 1]);
+  const { dataOffsetBytes: _, role, ...info } = shown.tokens[0]!;
+  assert.equal(role, "primary");
+  assert.equal(Date.parse(info.expiresAt!) - Date.parse(info.createdAt), 60_000);
+  assert.deepEqual(
+    [info.source, info.policy, info.persistent, info.priority, info.inactivitySeconds, info.usedAt],
+    ["v", "preserve", true, 7, 30, null],
+  );
+  const { json } = await daemon.call("GET", "/api/v1/tokens");
+  assert.deepEqual(json, [info satisfies TokenJson]);
+});
+
+test("a token gives the data as it was, whatever is written later, and is cut at its end", async () => {
+  await using daemon = await served();
+  const { token } = await made(daemon, { offsetBytes: 4096, lengthBytes: 3 * MIB });
+  await write(daemon, 4096, 1);
+  const all = await read(daemon, { token });
+  assert.equal(all.length, 3 * MIB);
+  assert.ok(all.subarray(0, 8192).every((byte) => byte === 9));
+  assert.ok(all.subarray(8192).every((byte) => byte === 0));
+  const some = await read(daemon, { token, offsetBytes: 8190, lengthBytes: 4 });
+  assert.deepEqual([...some], [9, 9, 0, 0]);
+  assert.equal((await read(daemon, { token, offsetBytes: 3 * MIB - 10, lengthBytes: 100 })).length, 10);
+  assert.equal((await read(daemon, { token, offsetBytes: 4 * MIB })).length, 0);
+});
+
+test("a token write says how much was written and moves no data; tokens may be sent taken apart", async () => {
+  await using daemon = await served();
+  await daemon.control.volumes.create({ name: "w", sizeBytes: MIB });
+  const { token, tokens } = await made(daemon, { lengthBytes: MIB });
+  for (const given of [{ token }, { tokens }]) {
+    const { status, json } = await daemon.call("POST", "/api/v1/tokens/write", { ...given, volume: "w" });
+    assert.equal(status, 200, JSON.stringify(json));
+    const { elapsedMs, ...written } = json as TokenWrittenJson;
+    assert.deepEqual(written, { bytes: MIB, bytesMoved: 0 });
+    assert.ok(elapsedMs > 0);
+  }
+  const { token: copy } = await made(daemon, { source: "w" });
+  assert.ok((await read(daemon, { token })).equals(await read(daemon, { token: copy })));
+  const parts = { token, volume: "w", tokenOffsetBytes: 4096, offsetBytes: 8192, lengthBytes: 4096 };
+  const { json } = await daemon.call("POST", "/api/v1/tokens/write", parts);
+  assert.equal((json as TokenWrittenJson).bytes, 4096);
+});
+
+test("several tokens in one structure are written and read one behind the other", async () => {
+  await using daemon = await served();
+  const first = await made(daemon, { offsetBytes: 4096, lengthBytes: 8192 });
+  const second = await made(daemon, { offsetBytes: 0, lengthBytes: 4096 });
+  const tokens = [...first.tokens, { ...second.tokens[0]!, dataOffsetBytes: 8192 }];
+  const bytes = await read(daemon, { tokens, offsetBytes: 8000 });
+  assert.equal(bytes.length, 4288);
+  assert.ok(bytes.subarray(0, 192).every((byte) => byte === 9));
+  assert.ok(bytes.subarray(192).every((byte) => byte === 0));
+  const body = { tokens, volume: "v", offsetBytes: MIB };
+  const { json } = await daemon.call("POST", "/api/v1/tokens/write", body);
+  assert.equal((json as TokenWrittenJson).bytes, 12_288);
+});
+
+test("a token of one use is used up by one write, however long, and a revoked one says so", async () => {
+  await using daemon = await served();
+  const once = await made(daemon, { deleteOnUse: true });
+  assert.deepEqual(
+    (await daemon.call("POST", "/api/v1/tokens/write", { token: once.token, volume: "v" })).status,
+    200,
+  );
+  const { token } = await made(daemon);
+  assert.equal((await daemon.call("POST", "/api/v1/tokens/revoke", { token })).status, 204);
+  for (const [given, code] of [
+    [once.token, "TOKEN_DELETED"],
+    [token, "TOKEN_REVOKED"],
+  ]) {
+    const answer = await refusal(daemon, "/api/v1/tokens/write", { token: given, volume: "v" });
+    assert.deepEqual(answer, [410, code]);
+    const { json } = await daemon.call("POST", "/api/v1/tokens/show", { token: given });
+    assert.equal((json as ShownTokensJson).state, code!.slice("TOKEN_".length).toLowerCase());
+  }
+});
+
+test("what is no token of ours is TOKEN_UNKNOWN, and what is no token at all INVALID_ARGUMENT", async () => {
+  await using daemon = await served();
+  const { token } = await made(daemon);
+  const forged = Buffer.from(token, "base64");
+  forged[300]! ^= 1;
+  for (const path of ["show", "read", "revoke"]) {
+    const answer = await refusal(daemon, `/api/v1/tokens/${path}`, { token: forged.toString("base64") });
+    assert.deepEqual(answer, [404, "TOKEN_UNKNOWN"], path);
+    for (const body of [
+      {},
+      { token, tokens: [] },
+      { token: "" },
+      { token: "AAAA" },
+      { token: `${token} ` },
+      { token: token.replace(/=*$/, "") },
+      { tokens: [{ token: "AAAA", dataOffsetBytes: 0, lengthBytes: 1, role: "primary" }] },
+      { tokens: [{ token, dataOffsetBytes: 0, lengthBytes: 1, role: "other" }] },
+    ])
+      assert.deepEqual(
+        await refusal(daemon, `/api/v1/tokens/${path}`, body),
+        [400, "INVALID_ARGUMENT"],
+        JSON.stringify(body).slice(0, 40),
+      );
+  }
+  const huge = { token: "A".repeat(600_000) };
+  assert.deepEqual(await refusal(daemon, "/api/v1/tokens/show", huge), [413, "TOO_LARGE"]);
+  assert.deepEqual(daemon.defects, []);
+});
+
+test("what cannot be made or written is refused with its code", async () => {
+  await using daemon = await served();
+  const { token } = await made(daemon, { lengthBytes: 4096 });
+  for (const [path, body, status, code] of [
+    ["", { source: "none" }, 404, "VOLUME_NOT_FOUND"],
+    ["", { source: "v@none" }, 404, "SNAPSHOT_NOT_FOUND"],
+    ["", { source: "../v" }, 400, "INVALID_NAME"],
+    ["", { source: "v", offsetBytes: 4 * MIB }, 400, "INVALID_RANGE"],
+    ["", { source: "v", lengthBytes: 5 * MIB }, 400, "INVALID_RANGE"],
+    ["", { source: "v", offsetBytes: -1 }, 400, "INVALID_RANGE"],
+    ["", { source: "v", policy: "keep" }, 400, "INVALID_ARGUMENT"],
+    ["", { source: "v", ttlSeconds: 0 }, 400, "INVALID_ARGUMENT"],
+    ["", { source: "v", provider: "pool", skip: 0 }, 400, "INVALID_ARGUMENT"],
+    ["", { source: "v", secondary: "checksum" }, 501, "TOKEN_UNSUPPORTED"],
+    ["/write", { token, volume: "v", lengthBytes: 8192 }, 409, "TOKEN_CUT"],
+    ["/write", { token, volume: "v", tokenOffsetBytes: 4096 }, 409, "TOKEN_CUT"],
+    ["/write", { token, volume: "v@s" }, 400, "INVALID_NAME"],
+    ["/write", { token, volume: "none" }, 404, "VOLUME_NOT_FOUND"],
+    ["/write", { token, volume: "v", offsetBytes: 4 * MIB - 512 }, 507, "NO_SPACE"],
+  ] as const)
+    assert.deepEqual(
+      await refusal(daemon, `/api/v1/tokens${path}`, body),
+      [status, code],
+      JSON.stringify(body),
+    );
+});
+
+test("loopback and TLS are protected channels, and nothing else is", () => {
+  const isProtected = (remoteAddress?: string, encrypted?: boolean) =>
+    channelOf({ raw: { socket: { remoteAddress, encrypted } } } as unknown as FastifyRequest).isProtected;
+  for (const address of ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
+    assert.ok(isProtected(address));
+  for (const address of ["10.0.0.1", "::ffff:10.0.0.1", "fe80::1", undefined]) {
+    assert.ok(!isProtected(address));
+    assert.ok(isProtected(address, true));
+  }
+});

@@ -1,0 +1,303 @@
+/**
+ * A device that cannot offload, behind tokens that this layer keeps (T19): before a block is overwritten, what tokens
+ * still stand for is saved in memory.
+ *
+ * Always holds: all changes come through `change`; one is let through when everything that it overwrites is saved; a
+ * bind waits for changes under way, and changes for it. What cannot be saved (no memory, a read that fails) ends
+ * the tokens that need it, never the change.
+ */
+import { RopewalkError } from "../base/errors.ts";
+import type { BlockDevice, ByteRange, Completion, Extent } from "../device/mod.ts";
+import { PRESERVED_BLOCK_BYTES, PreservedBlocks } from "./preserved-blocks.ts";
+import { RangeIndex } from "./range-index.ts";
+import { readWhole, type TokenBacking, type TokenContent, type TokenOrigin } from "./token-backing.ts";
+
+const SAVED_AT_ONCE_BYTES = 2 ** 20;
+
+export interface EmulatedOriginEvents {
+  /** The ranges of these tokens change. */
+  changed(slots: Iterable<number>): void;
+  /** Memory of preserved blocks is full; gives up a token of the origin, or says that there is none. */
+  giveUp(origin: EmulatedOrigin): boolean;
+  closed(origin: EmulatedOrigin): void;
+}
+
+export class EmulatedOrigin implements TokenOrigin {
+  readonly provider: string;
+  readonly description: string;
+  readonly watched = new RangeIndex();
+  readonly #events: EmulatedOriginEvents;
+  readonly #preservedBytesMax: number;
+  readonly #openings = new Set<BlockDevice>();
+  readonly #saved = new PreservedBlocks();
+  /** Bindings whose data must be kept, by number. */
+  readonly #bindings = new Map<number, EmulatedBinding>();
+  readonly #kept = new RangeIndex();
+  #nextBinding = 1;
+  /** Counts binds that a change came before. */
+  #time = 1;
+  #isChangedSinceBind = false;
+  #changing = 0;
+  #quiet: (() => void) | undefined;
+  #binding: Promise<unknown> | undefined;
+
+  constructor(options: {
+    id: string;
+    description: string;
+    preservedBytesMax: number;
+    events: EmulatedOriginEvents;
+  }) {
+    this.provider = options.id;
+    this.description = options.description;
+    this.#preservedBytesMax = options.preservedBytesMax;
+    this.#events = options.events;
+  }
+
+  exists(): boolean {
+    return this.#openings.size > 0;
+  }
+
+  opened(base: BlockDevice): void {
+    this.#openings.add(base);
+  }
+
+  /** After the last one nobody can read what tokens stand for. */
+  closed(base: BlockDevice): void {
+    this.#openings.delete(base);
+    if (this.#openings.size === 0) this.#events.closed(this);
+  }
+
+  /** Binds the data as it is between two changes; counted once for the caller. */
+  async bind(ranges: readonly ByteRange[]): Promise<EmulatedBinding> {
+    while (this.#binding !== undefined) await this.#binding;
+    const bound = this.#whenQuiet().then(() => {
+      if (this.#isChangedSinceBind) this.#time += 1;
+      this.#isChangedSinceBind = false;
+      const binding = new EmulatedBinding(this, this.#nextBinding++, this.#time);
+      this.#bindings.set(binding.number, binding);
+      this.#kept.add(binding.number, ranges);
+      return binding;
+    });
+    this.#binding = bound;
+    try {
+      return await bound;
+    } finally {
+      this.#binding = undefined;
+    }
+  }
+
+  #whenQuiet(): Promise<void> {
+    if (this.#changing === 0) return Promise.resolve();
+    return new Promise((resolve) => (this.#quiet = resolve));
+  }
+
+  /** Lets a change through `act` when what it overwrites is saved. */
+  change(offset: number, length: number, act: () => Completion): Completion {
+    if (length === 0) return act();
+    if (this.#binding !== undefined) return this.#changeLater(offset, length, act);
+    if (!this.watched.isEmpty) this.#events.changed(this.watched.find(offset, length));
+    // The watch knows a token from when it was handed out, the binding from when its data was bound.
+    if (this.#bindings.size > 0)
+      for (const number of this.#kept.find(offset, length)) this.#bindings.get(number)!.isChanged = true;
+    this.#changing += 1;
+    this.#isChangedSinceBind = true;
+    let wait: Completion;
+    try {
+      wait = this.#bindings.size === 0 ? act() : this.#save(offset, length).then(act);
+    } catch (error) {
+      this.#changed();
+      throw error;
+    }
+    if (wait === undefined) {
+      this.#changed();
+      return undefined;
+    }
+    return wait.finally(() => this.#changed());
+  }
+
+  async #changeLater(offset: number, length: number, act: () => Completion): Promise<void> {
+    while (this.#binding !== undefined) await this.#binding.catch(() => undefined);
+    await this.change(offset, length, act);
+  }
+
+  #changed(): void {
+    this.#changing -= 1;
+    if (this.#changing > 0) return;
+    this.#quiet?.();
+    this.#quiet = undefined;
+  }
+
+  async #save(offset: number, length: number): Promise<void> {
+    const last = Math.floor((offset + length - 1) / PRESERVED_BLOCK_BYTES);
+    let waiting: Promise<void>[] = [];
+    for (let block = Math.floor(offset / PRESERVED_BLOCK_BYTES); block <= last; block++) {
+      if (this.#bindings.size === 0) break;
+      const wait = this.#saveBlock(block);
+      if (wait !== undefined) waiting.push(wait);
+      if (waiting.length * PRESERVED_BLOCK_BYTES < SAVED_AT_ONCE_BYTES) continue;
+      await Promise.all(waiting);
+      waiting = [];
+    }
+    await Promise.all(waiting);
+  }
+
+  #saveBlock(block: number): Promise<void> | undefined {
+    if (this.#saved.isSaved(block, this.#time)) return this.#saved.underWay(block);
+    const start = block * PRESERVED_BLOCK_BYTES;
+    if (!this.#kept.touches(start, PRESERVED_BLOCK_BYTES)) return undefined;
+    while (this.#saved.sizeBytes + PRESERVED_BLOCK_BYTES > this.#preservedBytesMax) {
+      if (!this.#events.giveUp(this)) this.#dropAll();
+      if (!this.#kept.touches(start, PRESERVED_BLOCK_BYTES)) return undefined;
+    }
+    return this.#read(block, start);
+  }
+
+  async #read(block: number, start: number): Promise<void> {
+    const saved = this.#saved.begin(block, this.#time);
+    const bytes = new Uint8Array(PRESERVED_BLOCK_BYTES);
+    try {
+      await this.#readBelow(start, bytes);
+    } catch {
+      // Who needs the block finds it missing; the change goes on.
+      for (const number of this.#kept.find(start, PRESERVED_BLOCK_BYTES))
+        this.#bindings.get(number)!.isLost = true;
+    }
+    saved.bytes = bytes;
+    saved.ready.resolve();
+  }
+
+  /** Nothing is kept for anybody any more; whoever still reads hears of it. */
+  #dropAll(): void {
+    for (const binding of this.#bindings.values()) {
+      binding.isLost = true;
+      this.#kept.remove(binding.number);
+    }
+    this.#bindings.clear();
+    this.#saved.keepFor(new Set());
+  }
+
+  bindings(): Iterable<EmulatedBinding> {
+    return this.#bindings.values();
+  }
+
+  /** A binding's last user is gone. */
+  drop(binding: EmulatedBinding): void {
+    if (!this.#bindings.delete(binding.number)) return;
+    this.#kept.remove(binding.number);
+    this.#saved.keepFor(new Set([...this.#bindings.values()].map(({ time }) => time)));
+  }
+
+  /** Tokens' bytes as they were at the binding's time. TOKEN_CANCELLED when they could not be kept */
+  async readFor(binding: EmulatedBinding, offset: number, target: Uint8Array): Promise<void> {
+    const end = offset + target.length;
+    const first = Math.floor(offset / PRESERVED_BLOCK_BYTES);
+    const last = Math.floor((end - 1) / PRESERVED_BLOCK_BYTES);
+    const allSaved = () => {
+      for (let block = first; block <= last; block++)
+        if (this.#saved.find(block, binding.time) === undefined) return false;
+      return true;
+    };
+    if (!allSaved()) await this.#readBelow(offset, target);
+    // What was saved before or while the device was read is what counts: the change came behind the save.
+    for (let block = first; block <= last; block++) {
+      const saved = this.#saved.find(block, binding.time);
+      if (saved === undefined) continue;
+      await saved.ready.promise;
+      const start = block * PRESERVED_BLOCK_BYTES;
+      const from = Math.max(offset, start);
+      const to = Math.min(end, start + PRESERVED_BLOCK_BYTES);
+      target.set(saved.bytes!.subarray(from - start, to - start), from - offset);
+    }
+    binding.check();
+  }
+
+  /** TOKEN_CANCELLED when no opening is left */
+  async #readBelow(offset: number, target: Uint8Array): Promise<void> {
+    const [device] = this.#openings;
+    if (device === undefined)
+      throw new RopewalkError("TOKEN_CANCELLED", `${this.description} was closed; its tokens are over.`);
+    const unit = device.geometry.minimumBlockBytes;
+    const start = offset - (offset % unit);
+    const end = Math.ceil((offset + target.length) / unit) * unit;
+    if (start === offset && end === offset + target.length) return readWhole(device, offset, target);
+    const whole = new Uint8Array(end - start);
+    await readWhole(device, start, whole);
+    target.set(whole.subarray(offset - start, offset - start + target.length));
+  }
+
+  get sizeBytes(): number {
+    const [device] = this.#openings;
+    return device?.sizeBytes ?? 0;
+  }
+}
+
+/** One token's data as it was when it was bound. */
+export class EmulatedBinding implements TokenBacking {
+  readonly origin: EmulatedOrigin;
+  readonly number: number;
+  readonly time: number;
+  readonly settled = Promise.resolve();
+  slot: number | undefined = undefined;
+  /** It could not be kept. */
+  isLost = false;
+  /** One of its ranges was changed since it was bound. */
+  isChanged = false;
+  #users = 1;
+
+  constructor(origin: EmulatedOrigin, number: number, time: number) {
+    this.origin = origin;
+    this.number = number;
+    this.time = time;
+  }
+
+  hold(): void {
+    this.#users += 1;
+  }
+
+  release(): void {
+    this.#users -= 1;
+    if (this.#users === 0) this.origin.drop(this);
+  }
+
+  check(): void {
+    if (!this.isLost) return;
+    throw new RopewalkError("TOKEN_CANCELLED", "What the token stood for could not be kept any longer.");
+  }
+
+  open(): Promise<TokenContent> {
+    return Promise.resolve({
+      pin: undefined,
+      sizeBytes: this.origin.sizeBytes,
+      read: (offset, target) => this.origin.readFor(this, offset, target),
+      extents: (offsetBytes, lengthBytes): Extent[] => [{ offsetBytes, lengthBytes, kind: "data" }],
+      close: () => undefined,
+    });
+  }
+
+  hasChanged(): Promise<boolean> {
+    return Promise.resolve(this.isChanged);
+  }
+}
+
+/** Tokens that follow the device: each use reads it as it was when the use began. */
+export class EmulatedLive implements TokenBacking {
+  readonly origin: EmulatedOrigin;
+  readonly settled = Promise.resolve();
+
+  constructor(origin: EmulatedOrigin) {
+    this.origin = origin;
+  }
+
+  hold(): void {}
+
+  release(): void {}
+
+  async open(ranges: readonly ByteRange[]): Promise<TokenContent> {
+    const binding = await this.origin.bind(ranges);
+    return { ...(await binding.open()), close: () => binding.release() };
+  }
+
+  hasChanged(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+}

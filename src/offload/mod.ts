@@ -1,0 +1,12 @@
+/** The token room's public door. */
+export { TOKEN_KEY_BYTES } from "./token-bytes.ts";
+export { CANCEL_REASONS, type CancelReason, type TokenCounters } from "./token-counters.ts";
+export type { TokenPool } from "./token-pool.ts";
+export { TokenRoom, type TokenRoomOptions } from "./token-room.ts";
+export * from "./token-service.ts";
+export {
+  completeTokenSettings,
+  DEFAULT_TOKEN_SETTINGS,
+  type GivenTokenSettings,
+  type TokenSettings,
+} from "./token-settings.ts";

@@ -1,0 +1,47 @@
+/**
+ * The ranges of what a token was made of, one behind the other: from a place in the token to a place in its source.
+ * Always holds: none is empty, neighbours that continue each other are joined, their sum is a safe integer.
+ */
+import { RopewalkError } from "../base/errors.ts";
+import type { ByteRange } from "../device/mod.ts";
+
+export class TokenRanges {
+  readonly ranges: readonly ByteRange[];
+  readonly lengthBytes: number;
+
+  /** INVALID_RANGE when the sum is not exact. */
+  constructor(ranges: readonly ByteRange[]) {
+    const joined: ByteRange[] = [];
+    let total = 0;
+    for (const { offsetBytes, lengthBytes } of ranges) {
+      if (lengthBytes === 0) continue;
+      total += lengthBytes;
+      const last = joined.at(-1);
+      if (last !== undefined && last.offsetBytes + last.lengthBytes === offsetBytes)
+        joined[joined.length - 1] = {
+          offsetBytes: last.offsetBytes,
+          lengthBytes: last.lengthBytes + lengthBytes,
+        };
+      else joined.push({ offsetBytes, lengthBytes });
+    }
+    if (!Number.isSafeInteger(total))
+      throw new RopewalkError("INVALID_RANGE", "The ranges are longer together than any token can be.");
+    this.ranges = joined;
+    this.lengthBytes = total;
+  }
+
+  /** Whether none ends past the end of something so long. */
+  isInside(sizeBytes: number): boolean {
+    return this.ranges.every(({ offsetBytes, lengthBytes }) => offsetBytes + lengthBytes <= sizeBytes);
+  }
+
+  /** Where the token's byte at `offset` stands, and how many follow it there; undefined past the token's end. */
+  at(offset: number): ByteRange | undefined {
+    let rest = offset;
+    for (const { offsetBytes, lengthBytes } of this.ranges) {
+      if (rest < lengthBytes) return { offsetBytes: offsetBytes + rest, lengthBytes: lengthBytes - rest };
+      rest -= lengthBytes;
+    }
+    return undefined;
+  }
+}

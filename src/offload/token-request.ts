@@ -1,0 +1,27 @@
+/** What a request for a token may ask; the ranges were checked by the device's shim. */
+import type { ErrorCode } from "../base/errors.ts";
+import type { OffloadReadRequest } from "../device/mod.ts";
+import type { TokenSettings } from "./token-settings.ts";
+
+const CREATOR_BYTES_MAX = 255;
+
+/** What is wrong with it, if anything: INVALID_ARGUMENT, TOKEN_UNSUPPORTED. */
+export function checkReadRequest(
+  request: OffloadReadRequest,
+  settings: TokenSettings,
+): { code: ErrorCode; sentence: string } | undefined {
+  const { ttlMs, inactivityMs, priority, creator, policy, persistent, withChecksums } = request;
+  const invalid = (sentence: string) => ({ code: "INVALID_ARGUMENT" as const, sentence });
+  const unsupported = (sentence: string) => ({ code: "TOKEN_UNSUPPORTED" as const, sentence });
+  if (!Number.isSafeInteger(ttlMs) || ttlMs < 1 || ttlMs > settings.ttlMsMax)
+    return invalid(`A token lives from 1 to ${settings.ttlMsMax} ms.`);
+  if (!Number.isSafeInteger(inactivityMs) || inactivityMs < 0 || inactivityMs > settings.ttlMsMax)
+    return invalid(`A token may be unused from 0 (for ever) to ${settings.ttlMsMax} ms.`);
+  if (!Number.isSafeInteger(priority)) return invalid("A token's priority is a whole number.");
+  if (Buffer.byteLength(creator) > CREATOR_BYTES_MAX)
+    return invalid(`A token's creator is named in at most ${CREATOR_BYTES_MAX} bytes.`);
+  if (withChecksums) return unsupported("There is no provider of checksums.");
+  if (persistent && policy === "reference")
+    return unsupported("A token that follows its source does not outlive a restart.");
+  return undefined;
+}
