@@ -85,6 +85,7 @@ export class Machine {
   /** The process is dead, and the power may be. */
   crash(life: Life, mode: CrashMode): void {
     life.process.kill();
+    life.pageThreads.end();
     this.disk.disarmCrash();
     if (this.disk.faults.struck > 0) this.history.diskFailed = true;
     this.disk.faults.clear();
@@ -102,6 +103,7 @@ function never(): Promise<never> {
 export class Life {
   readonly machine: Machine;
   readonly process: SimulatedProcess;
+  readonly pageThreads: SimulatedPageThreads;
   readonly requests: Requests;
   /** Resolves when the process died at a point of the disk. */
   readonly died: Promise<"died">;
@@ -119,11 +121,15 @@ export class Life {
     this.died = new Promise((resolve) => {
       this.#onDeath = () => resolve("died");
     });
+    this.pageThreads = new SimulatedPageThreads(
+      this.process,
+      machine.random.fork(`threads ${machine.lives}`),
+    );
     const world = {
       disk: machine.disk.attach(this.process),
       clock: this.process,
       random: machine.random.fork(`life ${machine.lives}`),
-      pageThreads: new SimulatedPageThreads(this.process, machine.random.fork(`threads ${machine.lives}`)),
+      pageThreads: this.pageThreads,
       observer: (event: AppendEvent) => this.#appended(event),
       plants: machine.plants,
     };

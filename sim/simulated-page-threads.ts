@@ -9,9 +9,13 @@ import type { SimulatedRandom } from "./simulated-random.ts";
 
 const pageBytes = 4096;
 
+/** Memory of processes that are gone, by its length: what the next one is given holds their bytes. */
+const idle = new Map<number, Uint8Array[]>();
+
 export class SimulatedPageThreads implements PageThreads {
   readonly #process: SimulatedProcess;
   readonly #random: SimulatedRandom;
+  readonly #allocated: Uint8Array[] = [];
   inWork = 0;
 
   constructor(process: SimulatedProcess, random: SimulatedRandom) {
@@ -19,7 +23,20 @@ export class SimulatedPageThreads implements PageThreads {
     this.#random = random;
   }
 
-  allocate(): undefined {}
+  allocate(lengthBytes: number): Uint8Array {
+    const memory = idle.get(lengthBytes)?.pop() ?? new Uint8Array(lengthBytes);
+    this.#allocated.push(memory);
+    return memory;
+  }
+
+  /** The process is dead; nothing of it touches its memory any more. */
+  end(): void {
+    for (const memory of this.#allocated.splice(0)) {
+      const others = idle.get(memory.length);
+      if (others === undefined) idle.set(memory.length, [memory]);
+      else others.push(memory);
+    }
+  }
 
   checksums(bytes: Uint8Array): Promise<Uint32Array | undefined> | undefined {
     if (this.#random.chance(0.3)) return undefined;

@@ -199,6 +199,7 @@ class MatrixRun {
     await after.must(after.open(), "open");
     await checkRecovered(after, "thorough");
     await this.#proveAlive(after);
+    this.#machine.crash(after, "clean");
     return { ...this.#before, points, struck };
   }
 

@@ -55,7 +55,7 @@ export class Engine {
     this.world = world;
     this.settings = settings;
     this.slices = new Slices(world.clock);
-    this.segments = new Segments(world.disk, world.random, settings);
+    this.segments = new Segments(world, settings);
     this.store = new MetadataStore(this.segments, this.counters, world.pageThreads);
     this.cache = new NodeCache(this.nodes, this.store, this.counters, () => settings.nodeCacheBytes);
     this.cache.onPressure = () => this.planEviction();

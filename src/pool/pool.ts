@@ -539,6 +539,7 @@ export class Pool {
     // Two checkpoints, so that neither slot needs what was emptied.
     await this.#checkpointer.runFresh();
     await this.#checkpointer.runFresh();
+    await segments.spares.shrink();
     return { segmentsFreed: Math.max(0, before - segments.files) };
   }
 

@@ -1,5 +1,6 @@
 /**
- * Threads beside the loop that checksum pages of 4 KiB, in memory that they share with it.
+ * Threads beside the loop that checksum pages of 4 KiB, in memory that they share with it. Where there are some, files
+ * have them read and write too (`DiskFile.readPages` and `writeAside`).
  *
  * Always holds: what is handed over stays untouched until its promise resolves; nothing here rejects. Whatever is
  * not taken, or not done, the caller does itself.

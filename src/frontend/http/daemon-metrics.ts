@@ -98,29 +98,17 @@ export function addDaemonMetrics(registry: Registry, { control, connections }: M
     }),
   );
   registry.registerMetric(
-    new Gauge({
+    windowGauge({
       name: "ropewalk_loop_longest_turn_seconds",
       help: "Longest turn of the event loop, of about the last minute and since start.",
-      labelNames: ["window"],
-      registers: [],
-      collect() {
-        const { lastMinute, sinceStart } = control().status.longestTurnMs();
-        this.set({ window: "minute" }, lastMinute / 1000);
-        this.set({ window: "start" }, sinceStart / 1000);
-      },
+      longestMs: () => control().status.longestTurnMs(),
     }),
   );
   registry.registerMetric(
-    new Gauge({
+    windowGauge({
       name: "ropewalk_loop_longest_delay_seconds",
       help: "How late a timer fired at most, of about the last minute and since start.",
-      labelNames: ["window"],
-      registers: [],
-      collect() {
-        const { lastMinute, sinceStart } = control().status.longestDelayMs();
-        this.set({ window: "minute" }, lastMinute / 1000);
-        this.set({ window: "start" }, sinceStart / 1000);
-      },
+      longestMs: () => control().status.longestDelayMs(),
     }),
   );
   registry.registerMetric(
@@ -147,4 +135,27 @@ function addGauge(registry: Registry, name: string, help: string, read: () => nu
       },
     }),
   );
+}
+
+/** Something's longest time of late and ever. */
+function windowGauge({
+  name,
+  help,
+  longestMs,
+}: {
+  name: string;
+  help: string;
+  longestMs: () => { lastMinute: number; sinceStart: number };
+}): Gauge<"window"> {
+  return new Gauge({
+    name,
+    help,
+    labelNames: ["window"],
+    registers: [],
+    collect() {
+      const { lastMinute, sinceStart } = longestMs();
+      this.set({ window: "minute" }, lastMinute / 1000);
+      this.set({ window: "start" }, sinceStart / 1000);
+    },
+  });
 }

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { byteTable, readFields, tableBytes } from "../../../test/support/byte-table.ts";
 import { bytesOfWords } from "../../base/words.ts";
+import { hostClock } from "../../host/mod.ts";
 import type { Disk, DiskFile } from "../../ports/mod.ts";
 import { SegmentKind } from "../format/segment.ts";
 import { Owners } from "../log/owners.ts";
@@ -128,7 +129,7 @@ function emptyDisk(): Disk {
 async function dataSegment(): Promise<{ segments: Segments; segment: Segment }> {
   const random = { bytes: (length: number) => new Uint8Array(length) };
   const settings = completeSettings({ segmentBytes: 2 ** 20, sizeBytes: 2 ** 25 });
-  const segments = new Segments(emptyDisk(), random, settings);
+  const segments = new Segments({ disk: emptyDisk(), random, clock: hostClock }, settings);
   await segments.spares.fill();
   const segment = await segments.take(SegmentKind.collector, "upkeep");
   segments.age = 6;

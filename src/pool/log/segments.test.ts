@@ -18,9 +18,9 @@ test("a segment whose handle was closed for others is still made durable by a sy
   const disk = new SimulatedDisk(clock, "segments");
   const settings = completeSettings({ segmentBytes: MIB, sizeBytes: 128 * MIB });
   const random = new SimulatedRandom("segments");
-  const segments = new Segments(disk.attach(clock.startProcess()), random, settings, {
-    handlesMax: HANDLES_MAX,
-  });
+  const process = clock.startProcess();
+  const world = { disk: disk.attach(process), random, clock: process };
+  const segments = new Segments(world, settings, { handlesMax: HANDLES_MAX });
   const run = async () => {
     const taken: Segment[] = [];
     for (let count = 0; count < RECENT + 2 * HANDLES_MAX; count += 1)

@@ -13,6 +13,7 @@ import { encodeSegmentHeader, type SegmentHeader, SegmentKind, segmentName } fro
 import type { Place } from "../format/superblock.ts";
 import { PagedTable } from "../map/paged-table.ts";
 import type { PoolSettings } from "../pool-api.ts";
+import type { PoolWorld } from "../world.ts";
 import { Segment } from "./segment.ts";
 import { Spares } from "./spares.ts";
 
@@ -60,12 +61,16 @@ export class Segments {
   /** Called with a segment number whenever its live count falls to zero. */
   onEmpty: ((segment: number) => void) | undefined;
 
-  constructor(disk: Disk, random: Random, settings: PoolSettings, options: { handlesMax?: number } = {}) {
+  constructor(
+    { disk, random, clock }: Pick<PoolWorld, "disk" | "random" | "clock">,
+    settings: PoolSettings,
+    options: { handlesMax?: number } = {},
+  ) {
     this.#disk = disk;
     this.#random = random;
     this.#settings = settings;
     this.#handlesMax = options.handlesMax ?? HANDLES_MAX;
-    this.spares = new Spares(disk, settings, () => this.all.size);
+    this.spares = new Spares({ disk, clock, settings, segments: () => this.all.size });
   }
 
   get segmentBytes(): number {

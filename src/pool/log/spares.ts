@@ -5,16 +5,21 @@
  * Always holds: a spare file has all its blocks allocated; spares and segments together are at most `filesMax`.
  */
 import { RopewalkError } from "../../base/errors.ts";
-import type { Disk } from "../../ports/mod.ts";
+import type { Clock, Disk, Timer } from "../../ports/mod.ts";
 import type { PoolSettings } from "../pool-api.ts";
 
 /** Spare files beyond the reserve that are kept in any case. */
 const ABOVE = 2;
 /** Files made ahead of need, at most. */
 const AHEAD_MAX = 16;
+/** What was taken within one to two times this may be wanted again: its blocks are written and its pages in memory. */
+const KEEP_MS = 5 * 60 * 1000;
+/** Share of the pool's files that may be kept for that. */
+const KEEP_SHARE = 1 / 8;
 
 export class Spares {
   readonly #disk: Disk;
+  readonly #clock: Clock;
   readonly #settings: PoolSettings;
   /** How many segments there are. */
   readonly #segments: () => number;
@@ -23,23 +28,33 @@ export class Spares {
   /** Spares taken since the last checkpoint, and in the interval before it. */
   #taken = 0;
   #takenBefore = 0;
+  /** Spares taken in this period of `KEEP_MS`, and in the one before. */
+  #takenLately = 0;
+  #takenEarlier = 0;
+  #periodTimer: Timer | undefined;
+  #isSettled = false;
   /** Files that are being made or renamed to be spares. */
   #coming = 0;
   #filling: Promise<void> | undefined;
 
-  constructor(disk: Disk, settings: PoolSettings, segments: () => number) {
-    this.#disk = disk;
-    this.#settings = settings;
-    this.#segments = segments;
+  constructor(options: { disk: Disk; clock: Clock; settings: PoolSettings; segments: () => number }) {
+    this.#disk = options.disk;
+    this.#clock = options.clock;
+    this.#settings = options.settings;
+    this.#segments = options.segments;
   }
 
   get count(): number {
     return this.#names.length;
   }
 
-  get #hasRoom(): boolean {
+  get #filesMax(): number {
     const { sizeBytes, segmentBytes } = this.#settings;
-    return this.#segments() + this.#names.length + this.#coming < Math.floor(sizeBytes / segmentBytes);
+    return Math.floor(sizeBytes / segmentBytes);
+  }
+
+  get #hasRoom(): boolean {
+    return this.#segments() + this.#names.length + this.#coming < this.#filesMax;
   }
 
   /** The reserve, and as many as were taken of late, so that nobody waits for a file to be made. */
@@ -49,7 +64,12 @@ export class Spares {
 
   /** As many are kept for use again as go in a while. */
   get #most(): number {
-    return this.#settings.reserveSegments + ABOVE + this.#taken + this.#takenBefore;
+    const lately = Math.min(this.#takenLately + this.#takenEarlier, Math.floor(this.#filesMax * KEEP_SHARE));
+    return this.#least + Math.max(this.#taken + this.#takenBefore, lately);
+  }
+
+  get #least(): number {
+    return this.#settings.reserveSegments + ABOVE;
   }
 
   adopt(names: string[]): void {
@@ -115,6 +135,7 @@ export class Spares {
       if (this.#names.length <= keep) return undefined;
     }
     this.#taken += 1;
+    this.#takenLately += 1;
     const name = this.#names.pop()!;
     taken();
     // What fails here fails again, and is told, when somebody waits for it.
@@ -126,13 +147,40 @@ export class Spares {
   async turnInterval(): Promise<void> {
     this.#takenBefore = this.#taken;
     this.#taken = 0;
-    while (this.#names.length > this.#most) await this.#disk.remove(this.#names.pop()!);
+    await this.#removeAbove(this.#most);
+  }
+
+  /** Gives all back that is only kept in case it is wanted again. */
+  async shrink(): Promise<void> {
+    this.#taken = this.#takenBefore = this.#takenLately = this.#takenEarlier = 0;
+    await this.#removeAbove(this.#least);
+  }
+
+  /** The oldest ones go, of which the least is in memory. */
+  async #removeAbove(count: number): Promise<void> {
+    while (this.#names.length > count) await this.#disk.remove(this.#names.shift()!);
+  }
+
+  /** While more are kept than the least, somebody has to see when their time is over. */
+  #watch(): void {
+    if (this.#periodTimer !== undefined || this.#isSettled || this.#names.length <= this.#least) return;
+    this.#periodTimer = this.#clock.after(KEEP_MS, () => {
+      this.#periodTimer = undefined;
+      this.#takenEarlier = this.#takenLately;
+      this.#takenLately = 0;
+      // A file that cannot be removed now is tried again with the next ones.
+      this.#removeAbove(this.#most).then(
+        () => this.#watch(),
+        () => this.#watch(),
+      );
+    });
   }
 
   /** The file of a segment that exists no more becomes a spare, or goes. */
   async put(file: string): Promise<void> {
     if (this.#names.length >= this.#most || !this.#hasRoom) return this.#disk.remove(file);
     await this.#bring((name) => this.#disk.rename(file, name));
+    this.#watch();
   }
 
   /** Removes spares that a smaller pool has no room for: `filesMax` for segments and spares. */
@@ -141,8 +189,10 @@ export class Spares {
       await this.#disk.remove(this.#names.pop()!);
   }
 
-  /** Resolves when nothing is being made. */
+  /** Resolves when nothing is being made; nothing is removed any more. */
   async settle(): Promise<void> {
+    this.#isSettled = true;
+    this.#periodTimer?.cancel();
     await this.#filling?.catch(() => undefined);
   }
 }

@@ -25,7 +25,6 @@ export class PageReader {
   #segment = 0;
   #offset = 0;
   #pages = 0;
-
   /** A long read came in this turn of the loop. */
   #readThisTurn = false;
   readonly #turnEnded = () => {
