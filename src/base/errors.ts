@@ -84,7 +84,11 @@ export const ERROR_CATALOGUE = {
   ADDRESS_IN_USE: entry(500, Errno.EIO, "An address to listen on is taken or not available."),
   INSECURE_ADDRESS: entry(500, Errno.EPERM, "An address that is not loopback needs TLS or --insecure."),
   PROTOCOL_ERROR: entry(400, Errno.EINVAL, "A peer sent bytes that the protocol does not allow."),
-  TOKEN_UNKNOWN: entry(404, Errno.EINVAL, "The token does not verify, or nothing is known of it; copy plainly."),
+  TOKEN_UNKNOWN: entry(
+    404,
+    Errno.EINVAL,
+    "The token does not verify, or nothing is known of it; copy plainly.",
+  ),
   TOKEN_EXPIRED: entry(410, Errno.EINVAL, "The token's time is over; ask for a new one or copy plainly."),
   TOKEN_REVOKED: entry(410, Errno.EINVAL, "The token was revoked; ask for a new one or copy plainly."),
   TOKEN_CANCELLED: entry(

@@ -68,7 +68,17 @@ test(
   written,
   async (context) => {
     const data = join(top, "data");
-    const parameters = ["serve", "--data", data, "--iscsi", "127.0.0.1:0", "--nbd", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    const parameters = [
+      "serve",
+      "--data",
+      data,
+      "--iscsi",
+      "127.0.0.1:0",
+      "--nbd",
+      "127.0.0.1:0",
+      "--http",
+      "127.0.0.1:0",
+    ];
     const daemon = spawn(command(), parameters, {
       stdio: ["ignore", "pipe", "pipe"],
       env: cleanEnvironment(),

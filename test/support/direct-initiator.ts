@@ -1,6 +1,6 @@
 // An initiator without a transport: commands go to the SCSI target as values. For what libiscsi cannot do: many
 // commands of one session at once, and abort of a task.
-import type { ScsiNexus, ScsiTarget } from "../../src/frontend/iscsi/scsi-target.ts";
+import type { ScsiNexus, ScsiTarget } from "../../src/frontend/iscsi/mod.ts";
 import type { InitiatorCommand, InitiatorReply } from "./iscsi-initiator.ts";
 
 const TEST_UNIT_READY = new Uint8Array(6);
