@@ -3,6 +3,8 @@
 // the exit code 1; whatever the ratios say, a complete run ends with 0.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { TemporaryFolder } from "../test/support/temporary-folder.ts";
+import { copySuite } from "./copy/copy-suite.ts";
+import { iscsiSuite } from "./iscsi/iscsi-suite.ts";
 import { describeMachine } from "./machine.ts";
 import { nbdSuite } from "./nbd/nbd-suite.ts";
 import { parseOptions, USAGE } from "./options.ts";
@@ -10,7 +12,7 @@ import { poolSuite } from "./pool/pool-suite.ts";
 import { textTable, writeMarkdown } from "./report.ts";
 import type { Suite } from "./suite.ts";
 
-const suites: Record<string, Suite> = { nbd: nbdSuite, pool: poolSuite };
+const suites: Record<string, Suite> = { nbd: nbdSuite, pool: poolSuite, copy: copySuite, iscsi: iscsiSuite };
 
 function usageError(sentence: string): never {
   console.error(`bench: ${sentence}\n${USAGE}`);

@@ -237,8 +237,12 @@ export class Life {
     throw new CheckFailed("unexpected-error", `${doing}: ${code}: ${message}${detail}`);
   }
 
-  /** The pool calls us in the middle of an append; it must not see our errors as its own. */
+  /**
+   * The pool calls us in the middle of an append; it must not see our errors as its own. What a dead process appends in
+   * its memory reaches no disk.
+   */
   #appended(event: AppendEvent): void {
+    if (!this.alive) return;
     try {
       this.#standsAt(event.sequence - 1);
       this.requests.appended(event);

@@ -1,6 +1,6 @@
 /**
  * Bugs that can be planted, to prove that the simulator finds them. Most are in the pool, which is told their
- * names through its world; some are lies of the disk.
+ * names through its world, and in the token room, which is told them by its options; some are lies of the disk.
  */
 import type { DiskPlants } from "./simulated-disk.ts";
 
@@ -34,6 +34,14 @@ export const plants: readonly Plant[] = [
   plant("lost-trim", "replay leaves trims out"),
   plant("lying-disk", "the disk reports one sync in four as done that it has not begun"),
   plant("keep-cache", "recovery reads the log through what a failed sync left in the page cache"),
+  tokenPlant("token-early-unpin", "a token that shares a pin is not counted, so the pin goes while the token lives"),
+  tokenPlant("token-stale-pin", "tokens share a pin although the volume has changed since"),
+  tokenPlant("token-wrong-watch", "a change is looked up behind the place where it happens"),
+  tokenPlant("token-early-ack", "a persistent token is handed out before it is durable"),
+  tokenPlant("token-undurable-end", "the end of a persistent token is told before it is durable"),
+  tokenPlant("token-forgotten-expiry", "a restart forgets when persistent tokens expire"),
+  tokenPlant("token-late-graft", "a token write's graft starts one page late"),
+  tokenPlant("token-live-edge", "less than a page is read from the volume as it is, not from the token"),
 ];
 
 /** The part of the planted bugs that the simulated disk commits. */
@@ -48,4 +56,8 @@ export function diskPlants(names: ReadonlySet<string>): DiskPlants {
 
 function plant(name: string, what: string): Plant {
   return { name, what, scenario: "crash" };
+}
+
+function tokenPlant(name: string, what: string): Plant {
+  return { name, what, scenario: "tokens" };
 }

@@ -17,10 +17,13 @@ const waitMs = 0.5;
 
 export class VolumeAccess {
   readonly #life: Life;
+  readonly #open: (volume: number) => BlockDevice;
   readonly #uses = new Map<number, Use>();
 
-  constructor(life: Life) {
+  /** `open`: how a volume's device is had, when it is not the pool's own. */
+  constructor(life: Life, open?: (volume: number) => BlockDevice) {
     this.#life = life;
+    this.#open = open ?? ((volume) => life.pool.openVolume(life.machine.history.current.volume(volume).name));
   }
 
   /** Whether requests may be sent to the volume now. */
@@ -33,7 +36,7 @@ export class VolumeAccess {
     const use = this.#use(volume);
     if (use.alone) throw new Error("the volume is taken by one alone");
     use.users++;
-    use.device ??= this.#life.pool.openVolume(this.#life.machine.history.current.volume(volume).name);
+    use.device ??= this.#open(volume);
     return use.device;
   }
 

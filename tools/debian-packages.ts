@@ -14,6 +14,8 @@ interface DebianPackage {
 export const debianPackages: readonly DebianPackage[] = [
   { name: "qemu-utils", proof: "qemu-io" },
   { name: "qemu-block-extra", proof: "/usr/lib/*/qemu/block-iscsi.so" },
+  { name: "libiscsi7", proof: "/usr/lib/*/libiscsi.so.7" },
+  { name: "libiscsi-bin", proof: "iscsi-test-cu" },
   { name: "libnbd-bin", proof: "nbdinfo" },
   { name: "python3-libnbd", proof: "/usr/lib/python3/dist-packages/nbd.py" },
   { name: "nbdkit", proof: "nbdkit" },

@@ -3,8 +3,9 @@ import type { Scenario } from "../scenario.ts";
 import { crashScenario } from "./crash.ts";
 import { flipsScenario } from "./flips.ts";
 import { matrixScenario } from "./matrix.ts";
+import { tokensScenario } from "./tokens.ts";
 
-export const scenarios: readonly Scenario[] = [crashScenario, matrixScenario, flipsScenario];
+export const scenarios: readonly Scenario[] = [crashScenario, matrixScenario, flipsScenario, tokensScenario];
 
 export function scenarioNamed(name: string): Scenario {
   const scenario = scenarios.find((each) => each.name === name);

@@ -237,10 +237,15 @@ function formatToken(token: ShownTokensJson["tokens"][number]): string {
     ["creator", token.creator],
     ["made", formatTime(token.createdAt)],
     ["expires", timeOf(token.expiresAt)],
-    ["used", token.uses === 0 ? "never" : `${token.uses} times, last ${timeOf(token.usedAt)}`],
+    ["used", usesText(token)],
   ]);
 }
 
 function timeOf(iso: string | null): string {
   return iso === null ? "never" : formatTime(iso);
+}
+
+function usesText({ uses, usedAt }: TokenJson): string {
+  if (uses === 0) return "never";
+  return `${uses === 1 ? "once" : `${uses} times`}, last ${timeOf(usedAt)}`;
 }

@@ -35,6 +35,11 @@ export interface OffloadReadRequest {
   readonly provider: ProviderChoice;
   /** Asks a second provider for checksums of the data (T24). */
   readonly withChecksums: boolean;
+  /**
+   * `pin`, also when absent: the data is kept. `hash`: the token carries hashes of the data's blocks and nothing is kept
+   * for it; a block that has changed is noticed when the token is used (T23).
+   */
+  readonly kind?: "pin" | "hash";
   /** Who asks, for the token's facts: an initiator's name, `api`, … */
   readonly creator: string;
   /** Nobody can listen on the channel on which it is handed out: TLS, loopback or a Unix socket (T14). */
@@ -60,6 +65,8 @@ export interface OffloadReadResult {
 export interface OffloadWriteRequest {
   /** Alternatives for the same data, the preferred one first; companions beside them. Each 512 bytes. */
   readonly tokens: readonly Uint8Array[];
+  /** Beside `tokens`: what the requestor knows to be companions. Those of one's own are recognised among `tokens` too. */
+  readonly companions?: readonly Uint8Array[];
   /** Where in the token's data to begin. */
   readonly tokenOffsetBytes: number;
   readonly ranges: readonly ByteRange[];

@@ -33,6 +33,11 @@ export function findPoolObject(pool: TokenPool, map: PoolMap): PoolObject {
   return { map, objectId: id, uuid };
 }
 
+/** `VOLUME` or `VOLUME@SNAPSHOT`. */
+export function mapName({ volume, snapshot }: PoolMap): string {
+  return snapshot === undefined ? volume : `${volume}@${snapshot}`;
+}
+
 export class PoolOrigin implements TokenOrigin {
   readonly pool: TokenPool;
   readonly board: PinBoard;
@@ -52,9 +57,8 @@ export class PoolOrigin implements TokenOrigin {
     this.pool = options.pool;
     this.board = options.board;
     this.object = options.object;
-    const { volume, snapshot } = options.object.map;
     this.#map = options.object.map;
-    this.description = snapshot === undefined ? volume : `${volume}@${snapshot}`;
+    this.description = mapName(options.object.map);
   }
 
   get #isFrozen(): boolean {
@@ -210,7 +214,10 @@ export class FollowedMap implements TokenBacking {
   release(): void {}
 
   async open(): Promise<TokenContent> {
-    const map = await this.origin.bind(Number.MAX_SAFE_INTEGER);
+    const map = await this.origin.bind(Number.MAX_SAFE_INTEGER).catch((error: unknown) => {
+      if (this.origin.maps === 0) this.origin.board.idle(this.origin);
+      throw error;
+    });
     const content = await map.open();
     return { ...content, close: () => map.release() };
   }

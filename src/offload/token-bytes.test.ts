@@ -60,6 +60,8 @@ test("a token stands in its bytes as docs/formats/token.md says", () => {
       assert.deepEqual(new Uint8Array(found["creator.designator"]!), token.unit);
       assert.match(found["target.designator"]!.toString(), /^ROPEWALK[0-9a-f]{16}$/);
       assert.equal(found["policy"]![0], ["preserve", "invalidate", "reference"].indexOf(token.policy));
+      assert.equal(found["kind"]![0], 0);
+      assert.ok(found["payload"]!.equals(Buffer.alloc(272)));
       const flags = Number(token.persistent) + 2 * Number(token.deleteOnUse) + 4 * Number(token.isProtected);
       assert.equal(found["flags"]![0], flags);
       assert.deepEqual(found["generation"], Buffer.from(codec.generation));

@@ -7,6 +7,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { assert } from "../base/assert.ts";
 import type { ChangePolicy } from "../device/mod.ts";
+import { readPayload, type TokenPayload, writePayload } from "./token-payload.ts";
 import { TOKEN_BYTES } from "./token-service.ts";
 
 export const TOKEN_KEY_BYTES = 32;
@@ -73,6 +74,8 @@ export interface TokenFields {
   readonly isProtected: boolean;
   readonly createdAtMs: number;
   readonly expiresAtMs: number;
+  /** Undefined: what it stands for is kept in the token store. */
+  readonly payload?: TokenPayload;
 }
 
 export class TokenBytes {
@@ -132,6 +135,7 @@ export class TokenBytes {
     token.set(nonce, AT.nonce);
     token.writeBigUInt64BE(BigInt(fields.createdAtMs), AT.createdAtMs);
     token.writeBigUInt64BE(BigInt(fields.expiresAtMs), AT.expiresAtMs);
+    writePayload(token, fields.payload);
   }
 
   /** What a token says that this key made; undefined for any other bytes. */
@@ -146,7 +150,8 @@ export class TokenBytes {
     const expiresAtMs = Number(bytes.readBigUInt64BE(AT.expiresAtMs));
     for (const value of [lengthBytes, createdAtMs, expiresAtMs])
       if (!Number.isSafeInteger(value)) return undefined;
-    if (policy === undefined) return undefined;
+    const read = readPayload(bytes, lengthBytes);
+    if (policy === undefined || read === undefined) return undefined;
     const fields: TokenFields = {
       id: bytes.subarray(AT.id, AT.id + TOKEN_ID_BYTES),
       nonce: bytes.subarray(AT.nonce, AT.nonce + TOKEN_NONCE_BYTES),
@@ -158,6 +163,7 @@ export class TokenBytes {
       isProtected: (flags & Flag.isProtected) !== 0,
       createdAtMs,
       expiresAtMs,
+      ...(read.payload !== undefined && { payload: read.payload }),
     };
     // Every other byte is what it must be: what this version would not write, it does not take.
     const again = Buffer.alloc(AT.mac);

@@ -8,8 +8,7 @@
 import { type ErrorCode, RopewalkError } from "../base/errors.ts";
 import type { BlockDevice, ByteRange, OffloadWriteRequest, OffloadWriteResult } from "../device/mod.ts";
 import { type Clock, nextTurn } from "../ports/mod.ts";
-import type { TokenContent } from "./token-backing.ts";
-import type { TokenRun } from "./token-run.ts";
+import { readToken, type TokenUse } from "./token-use.ts";
 
 const PAGE_BYTES = 4096;
 const GIB = 2 ** 30;
@@ -34,14 +33,7 @@ export interface CopyTarget {
 
 export interface CopySource {
   /** Begins a use of a token; undefined: the token of zeros. TOKEN_ errors */
-  begin(
-    token: Uint8Array,
-    channel: { isProtected: boolean },
-  ): Promise<{ run: TokenRun; content: TokenContent } | undefined>;
-  /** `isUsed`: it did all that was asked, which ends a token of one use. */
-  finish(run: TokenRun, content: TokenContent, outcome: { isUsed: boolean }): Promise<void>;
-  /** What the run must stop for. */
-  stopped(run: TokenRun): RopewalkError | undefined;
+  begin(token: Uint8Array, channel: { isProtected: boolean }): Promise<TokenUse | undefined>;
   readonly clock: Clock;
 }
 
@@ -87,26 +79,27 @@ export class TokenCopy {
   }
 
   async #from(token: Uint8Array): Promise<void> {
-    const begun = await this.#source.begin(token, { isProtected: this.#request.isProtected });
-    if (begun === undefined) return this.#zeros();
-    const { run, content } = begun;
+    const { isProtected, tokenOffsetBytes } = this.#request;
+    const use = await this.#source.begin(token, { isProtected });
+    if (use === undefined) return this.#zeros();
     try {
-      const length = Math.min(
-        this.#asked,
-        Math.max(0, run.ranges.lengthBytes - this.#request.tokenOffsetBytes),
-      );
+      const length = Math.min(this.#asked, Math.max(0, use.ranges.lengthBytes - tokenOffsetBytes));
       const end = length - (length % this.#blockBytes);
       if (end <= this.#done && this.#asked > this.#done)
         throw new RopewalkError("TOKEN_CUT", "The token's data ends before what was asked for.");
+      if (this.#done < end)
+        await use.verify({ offsetBytes: tokenOffsetBytes + this.#done, lengthBytes: end - this.#done }, () =>
+          this.#checkGoingOn(use),
+        );
       while (this.#done < end) {
-        this.#checkGoingOn(run);
+        this.#checkGoingOn(use);
         const before = this.#done;
-        await this.#piece(run, content, end);
+        await this.#piece(use, end);
         // A graft ends in a later turn by itself; what was read and written may all have come at once.
         if (this.#done > before) await nextTurn(this.#source.clock);
       }
     } finally {
-      await this.#source.finish(run, content, { isUsed: this.#done === this.#asked });
+      await use.finish({ isUsed: this.#done === this.#asked });
     }
   }
 
@@ -121,12 +114,12 @@ export class TokenCopy {
     }
   }
 
-  #checkGoingOn(run: TokenRun | undefined): void {
+  #checkGoingOn(use: TokenUse | undefined): void {
     if (this.#request.signal?.aborted === true) {
       this.#isSourceAtFault = false;
       throw new RopewalkError("CANCELLED", "The token write was cancelled.");
     }
-    const stopped = run && this.#source.stopped(run);
+    const stopped = use?.stopped();
     if (stopped !== undefined) throw stopped;
   }
 
@@ -140,9 +133,10 @@ export class TokenCopy {
     throw new RopewalkError("INTERNAL", "There is nothing left to write.");
   }
 
-  async #piece(run: TokenRun, content: TokenContent, end: number): Promise<void> {
+  async #piece(use: TokenUse, end: number): Promise<void> {
+    const { content } = use;
     const destination = this.#destination();
-    const source = run.ranges.at(this.#request.tokenOffsetBytes + this.#done)!;
+    const source = use.ranges.at(this.#request.tokenOffsetBytes + this.#done)!;
     const together = Math.min(destination.lengthBytes, source.lengthBytes, end - this.#done);
     const to = destination.offsetBytes;
     const from = source.offsetBytes;
@@ -156,14 +150,14 @@ export class TokenCopy {
         await this.#graft(graft, { pin: content.pin, sourceOffset: from, offset: to, length });
         return;
       }
-      if (toPage > 0 && toPage < together) return this.#move(run, content, { from, to, length: toPage });
+      if (toPage > 0 && toPage < together) return this.#move(use, { from, to, length: toPage });
     }
     if (together < this.#blockBytes) {
       // The destination's block is put together from several ranges of the source.
       const length = Math.min(destination.lengthBytes, end - this.#done, this.#blockBytes);
-      return this.#move(run, content, { from: undefined, to, length });
+      return this.#move(use, { from: undefined, to, length });
     }
-    return this.#move(run, content, { from, to, length: together - (together % this.#blockBytes) });
+    return this.#move(use, { from, to, length: together - (together % this.#blockBytes) });
   }
 
   async #graft(
@@ -182,15 +176,11 @@ export class TokenCopy {
   }
 
   /** Up to 1 MiB by reading and writing; holes and zeros of the source stay lengths (T30). */
-  async #move(
-    run: TokenRun,
-    content: TokenContent,
-    piece: { from: number | undefined; to: number; length: number },
-  ): Promise<void> {
+  async #move(use: TokenUse, piece: { from: number | undefined; to: number; length: number }): Promise<void> {
     const { from, to } = piece;
     let length = piece.length;
     if (from !== undefined) {
-      const extents = await content.extents(from, length, EXTENTS_MAX);
+      const extents = await use.content.extents(from, length, EXTENTS_MAX);
       const first = extents[0];
       if (first !== undefined) {
         const known = Math.min(first.lengthBytes - (from - first.offsetBytes), length);
@@ -203,9 +193,9 @@ export class TokenCopy {
     }
     const { maximumRequestBytes } = this.#target.device.geometry;
     const bytes = this.#buffer(Math.min(length, MOVED_BYTES_MAX, maximumRequestBytes));
-    await readToken(run, content, this.#request.tokenOffsetBytes + this.#done, bytes);
+    await readToken(use, this.#request.tokenOffsetBytes + this.#done, bytes);
     // What was read may have been overwritten meanwhile by somebody whom an emulated provider lets through no more.
-    this.#checkGoingOn(run);
+    this.#checkGoingOn(use);
     this.#isSourceAtFault = false;
     await this.#target.device.write(to, bytes, 0);
     this.#isSourceAtFault = true;
@@ -233,21 +223,6 @@ export class TokenCopy {
       this.#done += length;
     }
     this.#isSourceAtFault = wasSourceAtFault;
-  }
-}
-
-/** Fills `target` from the token's data at `offset`, all of it inside the token. */
-export async function readToken(
-  run: TokenRun,
-  content: TokenContent,
-  offset: number,
-  target: Uint8Array,
-): Promise<void> {
-  for (let done = 0; done < target.length; ) {
-    const { offsetBytes, lengthBytes } = run.ranges.at(offset + done)!;
-    const length = Math.min(lengthBytes, target.length - done);
-    await content.read(offsetBytes, target.subarray(done, done + length));
-    done += length;
   }
 }
 

@@ -10,7 +10,9 @@ export type TokenPool = Pick<
   | "graft"
   | "difference"
   | "volume"
+  | "volumes"
   | "snapshot"
+  | "snapshots"
   | "status"
   | "checkpoint"
 >;

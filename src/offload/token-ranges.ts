@@ -30,6 +30,20 @@ export class TokenRanges {
     this.lengthBytes = total;
   }
 
+  /** These, or as much from their start on as is no longer than `lengthBytesMax`. */
+  first(lengthBytesMax: number): TokenRanges {
+    if (this.lengthBytes <= lengthBytesMax) return this;
+    let rest = lengthBytesMax;
+    const cut: ByteRange[] = [];
+    for (const { offsetBytes, lengthBytes } of this.ranges) {
+      if (rest === 0) break;
+      const length = Math.min(lengthBytes, rest);
+      cut.push({ offsetBytes, lengthBytes: length });
+      rest -= length;
+    }
+    return new TokenRanges(cut);
+  }
+
   /** Whether none ends past the end of something so long. */
   isInside(sizeBytes: number): boolean {
     return this.ranges.every(({ offsetBytes, lengthBytes }) => offsetBytes + lengthBytes <= sizeBytes);

@@ -20,8 +20,19 @@ export function checkReadRequest(
   if (!Number.isSafeInteger(priority)) return invalid("A token's priority is a whole number.");
   if (Buffer.byteLength(creator) > CREATOR_BYTES_MAX)
     return invalid(`A token's creator is named in at most ${CREATOR_BYTES_MAX} bytes.`);
-  if (withChecksums) return unsupported("There is no provider of checksums.");
+  if (withChecksums && policy === "reference")
+    return unsupported("What follows its source has no lasting checksum.");
   if (persistent && policy === "reference")
     return unsupported("A token that follows its source does not outlive a restart.");
-  return undefined;
+  return request.kind === "hash" ? hashProblem(request, unsupported) : undefined;
+}
+
+/** Nothing is stored for a hash token: it cannot keep data, end by use, or carry more than its hashes. */
+function hashProblem<Problem>(
+  { policy, deleteOnUse, inactivityMs, withChecksums }: OffloadReadRequest,
+  unsupported: (sentence: string) => Problem,
+): Problem | undefined {
+  if (policy !== "invalidate") return unsupported("A hash token is over when its data changes: invalidate.");
+  if (deleteOnUse || inactivityMs > 0) return unsupported("A hash token's end does not depend on its use.");
+  return withChecksums ? unsupported("A hash token is a checksum itself; it has no companion.") : undefined;
 }

@@ -613,7 +613,7 @@ test(
   withBench(async (bench) => {
     const source = await bench.volume("a", MIB);
     await refused("TOKEN_UNSUPPORTED", () => bind(source, { policy: "reference", persistent: true }));
-    await refused("TOKEN_UNSUPPORTED", () => bind(source, { withChecksums: true }));
+    await refused("TOKEN_UNSUPPORTED", () => bind(source, { policy: "reference", withChecksums: true }));
     await refused("TOKEN_UNSUPPORTED", () => bind(source, { provider: { skip: 1 } }));
     await refused("TOKEN_UNSUPPORTED", () => bind(source, { provider: { id: "another" } }));
     await refused("INVALID_ARGUMENT", () => bind(source, { ttlMs: 0 }));

@@ -30,6 +30,8 @@ export interface TokenSettings {
   readonly endWithVolume: boolean;
   /** Tokens end with the session that asked for them; persistent ones do not (T10). */
   readonly endWithSession: boolean;
+  /** What a companion of which the room knows nothing, or not its primary, does to a token write (T24). */
+  readonly unknownCompanions: "fail" | "ignore";
 }
 
 const MINUTE_MS = 60_000;
@@ -49,6 +51,7 @@ export const DEFAULT_TOKEN_SETTINGS: TokenSettings = {
   allowUnprotected: false,
   endWithVolume: false,
   endWithSession: false,
+  unknownCompanions: "fail",
 };
 
 /** What may be zero. */

@@ -3,9 +3,11 @@
 import { parseArgs } from "node:util";
 import { Checks } from "./checks.ts";
 import { imageWalk } from "./image-walk.ts";
+import { iscsiSuite, iscsiTorture } from "./iscsi-torture.ts";
 import { nbdTorture } from "./nbd-torture.ts";
 
 const USAGE = `usage: npm run torture -- nbd [--kills N] [--seed N]
+       npm run torture -- iscsi [--kills N] [--seed N]
        npm run torture -- image [--megabytes N]`;
 
 interface Choice {
@@ -16,6 +18,10 @@ interface Choice {
 
 const scenarios: Record<string, (choice: Choice, checks: Checks) => Promise<void>> = {
   nbd: ({ kills, seed }, checks) => nbdTorture({ kills, seed, lifeMsMin: 1000, lifeMsMax: 5000 }, checks),
+  iscsi: async ({ kills, seed }, checks) => {
+    await iscsiSuite(checks);
+    await iscsiTorture({ kills, seed, lifeMsMin: 1000, lifeMsMax: 5000 }, checks);
+  },
   image: ({ megabytes }, checks) => imageWalk({ sizeBytes: megabytes * 2 ** 20 }, checks),
 };
 

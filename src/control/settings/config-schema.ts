@@ -10,6 +10,8 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export const RUNNING_WRITES = ["finish", "abort"] as const;
 export type RunningWrites = (typeof RUNNING_WRITES)[number];
+export const UNKNOWN_COMPANIONS = ["fail", "ignore"] as const;
+export type UnknownCompanions = (typeof UNKNOWN_COMPANIONS)[number];
 
 /** From a second to a year. */
 export const TOKEN_SECONDS = { minimum: 1, maximum: 31_536_000 };
@@ -173,6 +175,14 @@ export const ConfigSchema = Type.Object(
       ),
       endWithVolume: switchedOn("Tokens end when the volume that they were made of is deleted."),
       endWithSession: switchedOn("Tokens end with the session that asked for them."),
+      unknownCompanions: Type.Optional(
+        Type.String({
+          enum: [...UNKNOWN_COMPANIONS],
+          pattern: `^(${UNKNOWN_COMPANIONS.join("|")})$`,
+          description:
+            "What a companion that is unknown, or whose primary token is missing, does to a write.",
+        }),
+      ),
     }),
     volumes: Type.Optional(
       Type.Record(

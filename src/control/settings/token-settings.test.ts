@@ -19,6 +19,7 @@ tokens:
   allowUnprotected: true
   endWithVolume: false
   endWithSession: true
+  unknownCompanions: ignore
 `);
   assert.deepEqual(tokens, {
     ttlMs: 60_000,
@@ -31,6 +32,7 @@ tokens:
     allowUnprotected: true,
     endWithVolume: false,
     endWithSession: true,
+    unknownCompanions: "ignore",
   });
 });
 
@@ -44,7 +46,13 @@ test("so can the environment, in part", () => {
 });
 
 test("what is out of its range is INVALID_CONFIG", () => {
-  for (const text of ["ttlSeconds: 0", "runningWrites: stop", "countMax: 0", "ttlSecondsMax: 31536001"])
+  for (const text of [
+    "ttlSeconds: 0",
+    "runningWrites: stop",
+    "unknownCompanions: keep",
+    "countMax: 0",
+    "ttlSecondsMax: 31536001",
+  ])
     assert.throws(() => fromFile(`tokens: {${text}}`), { code: "INVALID_CONFIG" }, text);
   assert.throws(() => fromFile("tokens: {ttlSeconds: 61, ttlSecondsMax: 60}"), {
     code: "INVALID_CONFIG",

@@ -1,7 +1,13 @@
 /** The settings of tokens: how long they live, how much of everything they may take, and when they end early. */
 import { RopewalkError } from "../../base/errors.ts";
 import { quoted } from "../../base/object-name.ts";
-import { RUNNING_WRITES, type RunningWrites, TOKEN_SECONDS } from "./config-schema.ts";
+import {
+  RUNNING_WRITES,
+  type RunningWrites,
+  TOKEN_SECONDS,
+  UNKNOWN_COMPANIONS,
+  type UnknownCompanions,
+} from "./config-schema.ts";
 import type { SettingsReader } from "./settings-reader.ts";
 
 /** What is undefined the token room knows better. */
@@ -16,6 +22,7 @@ export interface TokenSettings {
   readonly allowUnprotected: boolean | undefined;
   readonly endWithVolume: boolean | undefined;
   readonly endWithSession: boolean | undefined;
+  readonly unknownCompanions: UnknownCompanions | undefined;
 }
 
 const TOKENS_MAX = 1_000_000;
@@ -33,10 +40,11 @@ export function readTokenSettings(reader: SettingsReader): TokenSettings {
     countMax: reader.number("tokens.countMax", { minimum: 1, maximum: TOKENS_MAX }),
     memoryBytesMax: reader.size("tokens.memoryMax"),
     heldBytesMax: reader.size("tokens.heldMax"),
-    runningWrites: reader.text("tokens.runningWrites", parseRunningWrites),
+    runningWrites: reader.text("tokens.runningWrites", oneOf(RUNNING_WRITES)),
     allowUnprotected: reader.boolean("tokens.allowUnprotected"),
     endWithVolume: reader.boolean("tokens.endWithVolume"),
     endWithSession: reader.boolean("tokens.endWithSession"),
+    unknownCompanions: reader.text("tokens.unknownCompanions", oneOf(UNKNOWN_COMPANIONS)),
   };
   const { ttlMs, ttlMsMax } = settings;
   if (ttlMs !== undefined && ttlMsMax !== undefined && ttlMs > ttlMsMax)
@@ -47,8 +55,10 @@ export function readTokenSettings(reader: SettingsReader): TokenSettings {
   return settings;
 }
 
-function parseRunningWrites(text: string): RunningWrites {
-  const way = RUNNING_WRITES.find((candidate) => candidate === text);
-  if (way) return way;
-  throw new Error(`${quoted(text)} is none of ${RUNNING_WRITES.join(", ")}.`);
+function oneOf<Choice extends string>(choices: readonly Choice[]): (text: string) => Choice {
+  return (text) => {
+    const found = choices.find((choice) => choice === text);
+    if (found !== undefined) return found;
+    throw new Error(`${quoted(text)} is none of ${choices.join(", ")}.`);
+  };
 }

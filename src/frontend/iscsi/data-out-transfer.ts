@@ -1,8 +1,9 @@
 /**
  * Data-out of one command: immediate, unsolicited, then solicited by R2T (RFC 7143, 4.2.5.2, 11.7, 11.8).
  *
- * Always holds: data comes in order, as was negotiated, each burst with its own DataSN from 0 and never past what was
- * allowed; anything else throws PROTOCOL_ERROR. Bytes that the command does not take are accepted and dropped.
+ * Always holds: data comes in order, as was negotiated and never past what was allowed; anything else throws
+ * PROTOCOL_ERROR. Each burst has its own DataSN from 0; another number makes the data count as damaged. Bytes that
+ * the command does not take are accepted and dropped.
  */
 import { RopewalkError } from "../../base/errors.ts";
 import { type DataOutPdu, NO_TAG } from "../../wire/iscsi/mod.ts";
@@ -78,7 +79,6 @@ export class DataOutTransfer {
     const isUnsolicited = pdu.targetTransferTag === NO_TAG;
     if (isUnsolicited ? !this.isUnsolicitedOpen : request?.tag !== pdu.targetTransferTag)
       throw violation("data-out that nobody asked for");
-    if (pdu.dataNumber !== this.#nextDataNumber) throw violation("data-out is missing, or out of order");
     if (pdu.bufferOffset !== this.receivedBytes) throw violation("data-out begins at a wrong offset");
     if (end > (isUnsolicited ? this.#unsolicitedEnd : request!.end))
       throw violation("data-out is longer than allowed");
@@ -90,6 +90,8 @@ export class DataOutTransfer {
   arrived(pdu: DataOutPdu): void {
     this.receivedBytes += pdu.dataBytes;
     this.hasProgress = true;
+    // A number out of order implies a digest error (RFC 7143, 7.9): the command fails, the session lives on.
+    if (pdu.dataNumber !== this.#nextDataNumber) this.hasDigestError = true;
     this.#nextDataNumber++;
     if (!pdu.final) return;
     this.#nextDataNumber = 0;

@@ -162,7 +162,6 @@ for (const [what, keys, send] of [
 
 for (const [what, change] of [
   ["at a wrong offset", { bufferOffset: 512 }],
-  ["with a wrong number", { dataNumber: 1 }],
   ["for a transfer that nobody asked for", { targetTransferTag: 999 }],
   ["unsolicited", { targetTransferTag: NO_TAG }],
   ["that ends too late", { final: false }],
@@ -173,6 +172,35 @@ for (const [what, change] of [
     const { pdu } = await session.next(readyToTransferPdu);
     await dataOut(session, tag, { targetTransferTag: pdu.targetTransferTag, ...change }, pattern(1024));
     assert.deepEqual([session.isClosed, disk.executed.length], [true, 0]);
+  });
+}
+
+for (const [what, numbers] of [
+  ["twice the same number", [0, 0]],
+  ["numbers in the wrong order", [1, 0]],
+  ["a number far ahead", [27, 28]],
+  ["the highest number", [0xffffffff, 0]],
+] as const) {
+  test(`data-out with ${what} fails its command as damaged, and the session goes on`, async () => {
+    const { session, disk } = await begin(SOLICITED);
+    const tag = await write(session, 1024);
+    const { targetTransferTag } = (await session.next(readyToTransferPdu)).pdu;
+    const [first, second] = numbers;
+    const data = pattern(1024);
+    await dataOut(
+      session,
+      tag,
+      { targetTransferTag, dataNumber: first, final: false },
+      data.subarray(0, 512),
+    );
+    assert.equal(session.received.length, 0);
+    const rest = { targetTransferTag, dataNumber: second, bufferOffset: 512 };
+    await dataOut(session, tag, rest, data.subarray(512));
+    const { pdu, data: sense } = await session.next(scsiResponsePdu);
+    assert.deepEqual([pdu.status, sense[2 + 12], sense[2 + 13]], [0x02, 0x47, 0x05]);
+    assert.equal(disk.executed.length, 0);
+    assert.equal(await answerRequests(session, await write(session, 1024), data, 512), 0);
+    assert.deepEqual(disk.bytes.subarray(0, 1024), data);
   });
 }
 

@@ -30,6 +30,8 @@ export interface ScsiCommand {
   readonly cdb: Uint8Array;
   /** All of it; memory is the device server's until it has answered. */
   readonly dataOut: Uint8Array;
+  /** What the initiator has for the command, also beyond what the command takes of it. Undefined: just `dataOut`. */
+  readonly expectedOutBytes?: number;
   /** What the initiator expects to receive at most. */
   readonly dataInBytesMax: number;
   /** Told when the task was aborted: long work may stop. */

@@ -13,6 +13,7 @@ class World {
   readonly served = new Map<string, ServedTarget>();
   readonly devices: MemoryDevice[] = [];
   readonly saved = new Map<string, string>();
+  minimumBlockBytes = 1;
   openDevices = 0;
   readonly targets = new UnitTargets({
     targets: {
@@ -41,7 +42,8 @@ class World {
   }
 
   #open(): BlockDevice {
-    const device = new MemoryDevice({ sizeBytes: 2 ** 20 });
+    const { minimumBlockBytes } = this;
+    const device = new MemoryDevice({ sizeBytes: 2 ** 20, geometry: { minimumBlockBytes } });
     this.devices.push(device);
     this.openDevices++;
     device.close = async () => void this.openDevices--;
@@ -182,4 +184,21 @@ test("a volume that cannot be opened fails the login and is tried anew by the ne
   });
   await assert.rejects(targets.open(`${PREFIX}v`, HOST), /not yet/);
   await (await targets.open(`${PREFIX}v`, HOST)).close();
+});
+
+test("a device whose smallest block is 4096 bytes is served with such blocks, whatever was configured", async () => {
+  const world = new World();
+  world.minimumBlockBytes = 4096;
+  world.serve("large");
+  const { scsi, close } = await world.targets.open(`${PREFIX}large`, HOST);
+  const nexus = nexusWith("large");
+  scsi.opened(nexus);
+  const capacity = [0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32];
+  let reply = await execute(scsi, nexus, capacity);
+  // The first command hears that the unit is new.
+  if (reply.status === ScsiStatus.checkCondition) reply = await execute(scsi, nexus, capacity);
+  assert.equal(reply.status, ScsiStatus.good);
+  assert.equal(Buffer.from(reply.dataIn!).readUInt32BE(8), 4096);
+  scsi.closed(nexus);
+  await close();
 });

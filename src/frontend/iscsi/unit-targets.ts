@@ -131,7 +131,8 @@ export class UnitTargets implements IscsiTargetTable {
     try {
       const scsi = await ScsiUnitTarget.open({
         device,
-        blockBytes: rules.blockBytes === 4096 ? 4096 : 512,
+        // A device whose smallest block is larger than asked for decides.
+        blockBytes: Math.max(rules.blockBytes, device.geometry.minimumBlockBytes) > 512 ? 4096 : 512,
         identity: { name: volume, uuid },
         ports: targetPorts(target.name, portals),
         reservations: reservations(uuid),

@@ -528,7 +528,7 @@ for (const [name, list] of Object.entries(lists)) {
 
   const wrong: readonly (readonly [what: string, sense: string, segment: Buffer, fields?: object])[] = [
     ["an index that is not there", "a/08/04", blockSegment({ ...plain, source: 2 })],
-    ["a range past the end", "a/21/00", blockSegment({ ...plain, sourceLba: 40_000 })],
+    ["a range past the end", "a/00/00", blockSegment({ ...plain, sourceLba: 40_000 })],
     ["a length of no whole blocks", "a/26/0a", blockSegment({ ...plain, blocks: 1 })],
     ["a segment of another kind", "5/26/09", Buffer.from([3, ...new Array(27).fill(0)])],
     ["a CSCD of another kind", "5/26/07", blockSegment(plain), { cscds: [Buffer.alloc(32, 0xe1)] }],
@@ -540,6 +540,12 @@ for (const [name, list] of Object.entries(lists)) {
     ],
     ["too many CSCDs", "5/26/06", blockSegment(plain), { cscds: new Array(65).fill(Buffer.alloc(32)) }],
     ["too many segments", "5/26/08", Buffer.concat(new Array(257).fill(blockSegment(plain)))],
+    [
+      "a longer list than all descriptors may have",
+      "5/1a/00",
+      Buffer.concat(new Array(300).fill(blockSegment(plain))),
+      { cscds: new Array(65).fill(Buffer.alloc(32)) },
+    ],
     ["a use of the identifier that is reserved", "5/26/00", blockSegment(plain), { flags: 0x08 }],
   ];
   for (const [what, sense, segment, fields] of wrong) {

@@ -3,7 +3,7 @@
  *
  * Always holds: segments run in their order, and the first that fails ends the copy; a unit is only reached through
  * `findUnit`, which knows what the initiator may use. Errors: COPY ABORTED 08h/04h (no such index), 0Dh/02h (no such
- * unit), 0Dh/03h (not of that kind), 21h/00h (past the end), 26h/0Ah (not whole blocks).
+ * unit), 0Dh/03h (not of that kind), 00h/00h (past the end), 26h/0Ah (not whole blocks).
  */
 import { asRopewalkError, type ErrorCode } from "../../../base/errors.ts";
 import {
@@ -85,7 +85,7 @@ function extentOf(
 }
 
 function checkExtent(unit: CopyUnit, offsetBytes: number, lengthBytes: number): void {
-  if (offsetBytes + lengthBytes > unit.capacityBlocks * unit.blockBytes) throw copyAborted(0x21, 0x00);
+  if (offsetBytes + lengthBytes > unit.capacityBlocks * unit.blockBytes) throw copyAborted(0x00, 0x00);
   const { minimumBlockBytes } = unit.device.geometry;
   if (offsetBytes % minimumBlockBytes !== 0 || lengthBytes % minimumBlockBytes !== 0)
     throw copyAborted(0x26, 0x0a);

@@ -40,17 +40,10 @@ export function goodAfter(done: Promise<unknown> | undefined): Answer {
 }
 
 /**
- * What the initiator has for the command, which a transport may tell beside the data that the command takes of it.
- */
-interface SizedCommand extends ScsiCommand {
-  readonly expectedOutBytes?: number;
-}
-
-/**
  * Refuses data that is not as long as the command takes it: for commands that change other blocks, or compare with
  * others, when one side counts them differently than the other.
  */
-export function checkDataOutBytes(command: SizedCommand, takenBytes: number): void {
+export function checkDataOutBytes(command: ScsiCommand, takenBytes: number): void {
   const { dataOut, expectedOutBytes = dataOut.length } = command;
   if (expectedOutBytes !== takenBytes || dataOut.length < takenBytes) throw illegal(0x24, 0x00);
 }

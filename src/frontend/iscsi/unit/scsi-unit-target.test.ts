@@ -74,6 +74,24 @@ test("a range past the end is refused with the first block that is not there", a
   assert.equal((await first.send("28 00 00000800 00 0000")).status, 0, "nothing at the very end is no error");
 });
 
+test("a CDB of less than 16 bytes is filled up, and the command's signal not made before its time", async () => {
+  const { target } = await bench();
+  let asked = 0;
+  const command = {
+    nexus: testNexus(1),
+    lun: 0,
+    cdb: cdbOf("28 00 00000000 00 0001").subarray(0, 10),
+    dataOut: new Uint8Array(0),
+    dataInBytesMax: BLOCK,
+    get signal() {
+      asked++;
+      return AbortSignal.abort();
+    },
+  };
+  assert.deepEqual((await target.execute(command)).dataIn, blocks(1, 0));
+  assert.equal(asked, 0);
+});
+
 test("reserved bits of a CDB are refused, with the place", async () => {
   const { first } = await bench();
   const read = await first.send("28 20 00000000 00 0001");

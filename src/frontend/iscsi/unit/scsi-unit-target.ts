@@ -104,8 +104,21 @@ export class ScsiUnitTarget implements ScsiTarget {
   }
 }
 
-function withWholeCdb({ nexus, lun, cdb, dataOut, dataInBytesMax, signal }: ScsiCommand): ScsiCommand {
-  return { nexus, lun, cdb: paddedCdb(cdb), dataOut, dataInBytesMax, signal };
+/** The same command with a CDB of full length. */
+function withWholeCdb(command: ScsiCommand): ScsiCommand {
+  const { nexus, lun, dataOut, dataInBytesMax, expectedOutBytes } = command;
+  return {
+    nexus,
+    lun,
+    cdb: paddedCdb(command.cdb),
+    dataOut,
+    dataInBytesMax,
+    ...(expectedOutBytes === undefined ? {} : { expectedOutBytes }),
+    // Made when it is asked for, here as there.
+    get signal() {
+      return command.signal;
+    },
+  };
 }
 
 function paddedCdb(cdb: Uint8Array): Uint8Array {

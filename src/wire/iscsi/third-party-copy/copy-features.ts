@@ -5,7 +5,7 @@
  * that is in wide use looks nowhere else for them; each descriptor's length is a multiple of four.
  */
 import { CSCD_IDENTIFICATION, CSCD_OWN_UNIT, RodType, SegmentType } from "./constants.ts";
-import { SEGMENT_BYTES_MAX } from "./extended-copy-parameters.ts";
+import { descriptorListBytesMax } from "./extended-copy-parameters.ts";
 
 export interface CopyFeatures {
   readonly rangesMax: number;
@@ -22,8 +22,6 @@ export interface CopyFeatures {
   /** Opcodes with their service actions. */
   readonly commands: ReadonlyMap<number, readonly number[]>;
 }
-
-const CSCD_LIST_BYTES = 32;
 
 export function encodeVpdPage8F(features: CopyFeatures): Uint8Array {
   const descriptors = [
@@ -84,10 +82,6 @@ function supportedCommands(features: CopyFeatures): Uint8Array {
     view.setUint8(4, list.length);
     list.forEach((byte, index) => void view.setUint8(5 + index, byte));
   });
-}
-
-function descriptorListBytesMax(features: CopyFeatures): number {
-  return features.cscdsMax * CSCD_LIST_BYTES + features.segmentsMax * SEGMENT_BYTES_MAX;
 }
 
 function parameterData(features: CopyFeatures): Uint8Array {

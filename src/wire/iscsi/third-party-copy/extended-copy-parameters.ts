@@ -3,7 +3,7 @@
  *
  * Always holds: counts are within the limits, every descriptor is of a kind that is known here; indices of CSCDs are
  * not checked, because a wrong one ends the copy at its segment and not before.
- * Errors: CheckConditions 1Ah (cut short), 26h/00h, 26h/06h to 0Bh.
+ * Errors: CheckConditions 1Ah (cut short, or longer than all descriptors may be), 26h/00h, 26h/06h to 0Bh.
  *
  * | LID1  | LID4  | header                                        |
  * | ----- | ----- | --------------------------------------------- |
@@ -55,6 +55,11 @@ export interface ExtendedCopyParameters {
   readonly immediate: boolean;
   readonly ends: readonly CopyEnd[];
   readonly segments: readonly CopySegment[];
+}
+
+/** MAXIMUM DESCRIPTOR LIST LENGTH: CSCDs and segments together. */
+export function descriptorListBytesMax({ cscdsMax, segmentsMax }: ExtendedCopyLimits): number {
+  return cscdsMax * CSCD_BYTES + segmentsMax * SEGMENT_BYTES_MAX;
 }
 
 const LID1_HEADER_BYTES = 16;
@@ -111,6 +116,7 @@ function parseDescriptors(
   lengths: ThreeParts,
   limits: ExtendedCopyLimits,
 ): Pick<ExtendedCopyParameters, "ends" | "segments"> {
+  if (lengths.cscds + lengths.segments > descriptorListBytesMax(limits)) throw parameterListLength();
   if (lengths.cscds % CSCD_BYTES !== 0) throw invalidParameter(fieldsAt.cscds);
   if (lengths.cscds / CSCD_BYTES > limits.cscdsMax) throw inList(0x06, fieldsAt.cscds);
   if (lengths.segments > limits.segmentsMax * SEGMENT_BYTES_MAX) throw inList(0x08, fieldsAt.segments);
@@ -137,7 +143,7 @@ function parseDescriptors(
  * | byte  | identification CSCD                         |
  * | ----- | ------------------------------------------- |
  * | 0     | E4h                                         |
- * | 1     | bits 6–7 unit's id type (0), 20h null device, 0–4 peripheral type |
+ * | 1     | bits 6–7 ignored (SPC-4), 20h null device, 0–4 peripheral type |
  * | 4–7   | head of the designation descriptor          |
  * | 8–27  | designator                                  |
  * | 29–31 | block length                                |
@@ -146,7 +152,7 @@ function parseEnd(list: Uint8Array, at: number): CopyEnd {
   const view = viewOf(list);
   if (view.getUint8(at) !== CSCD_IDENTIFICATION) throw inList(0x07, at);
   const flags = view.getUint8(at + 1);
-  if ((flags & 0xe0) !== 0) throw invalidParameter(at + 1);
+  if ((flags & 0x20) !== 0) throw invalidParameter(at + 1, 5);
   const designatorBytes = view.getUint8(at + 7);
   if (designatorBytes > 20) throw invalidParameter(at + 7);
   const designator = Uint8Array.from(list.subarray(at + 4, at + 8 + designatorBytes));
@@ -165,7 +171,7 @@ const SEGMENT_BYTES: Partial<Record<number, number>> = {
   [SegmentType.blockToBlock]: 28,
   [SegmentType.blockToBlockWithOffset]: 32,
 };
-export const SEGMENT_BYTES_MAX = 32;
+const SEGMENT_BYTES_MAX = 32;
 
 /**
  * | byte  | 02h                                            | 0Ah                       |

@@ -188,6 +188,19 @@ test("both forms of EXTENDED COPY are read alike", () => {
   );
 });
 
+test("a CSCD's type of logical unit identifier is ignored, a null device is refused", () => {
+  const parseWith = (flags: number) => {
+    const cscd = identificationCscd(Uint8Array.from([1, 3, 0, 8, 0x50, 1, 2, 3, 4, 5, 6, 7]));
+    cscd[1] = flags;
+    return parseExtendedCopyLid1(extendedCopyLid1List({ cscds: [cscd], segments: [] }), copyLimits);
+  };
+  assert.deepEqual(parseWith(0xc0), parseWith(0));
+  assert.equal(
+    refusal(() => parseWith(0x20)),
+    "05/26/00",
+  );
+});
+
 test("inline data is refused", () => {
   const list = extendedCopyLid1List({ cscds: [], segments: [] });
   list.writeUInt32BE(1, 12);

@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type ServedControl, serveControl } from "../../test/support/served-control.ts";
+import { decodeTokenFile, type TokenPiece } from "./token-file.ts";
+import type { TokenWish } from "./tokens.ts";
+
+const MIB = 2 ** 20;
+const HERE = { isProtected: true };
+
+/** Two volumes of 4 MiB, `v` with 8 KiB of nines at 4096. */
+async function served(): Promise<ServedControl> {
+  const daemon = await serveControl();
+  for (const name of ["v", "w"]) await daemon.control.volumes.create({ name, sizeBytes: 4 * MIB });
+  await using device = opened(daemon, "v");
+  await device.device.write(4096, new Uint8Array(8192).fill(9), 0);
+  return daemon;
+}
+
+function opened({ control }: ServedControl, volume: string) {
+  const device = control.exports.open(volume);
+  return { device, [Symbol.asyncDispose]: () => device.close() };
+}
+
+async function bytesOf(daemon: ServedControl, volume: string): Promise<Buffer> {
+  await using device = opened(daemon, volume);
+  const bytes = Buffer.alloc(16_384);
+  await device.device.read(0, bytes);
+  return bytes;
+}
+
+async function made({ control }: ServedControl, wish: Partial<TokenWish> = {}): Promise<TokenPiece[]> {
+  const { file } = await control.tokens.create({ source: "v", withChecksums: true, ...wish }, HERE);
+  return decodeTokenFile(file);
+}
+
+const write = ({ control }: ServedControl, tokens: readonly TokenPiece[]) =>
+  control.tokens.write({ tokens, volume: "w" }, HERE);
+
+test("a token with checksums is a file of a primary and a companion, and is written, shown, read and revoked whole", async () => {
+  await using daemon = await served();
+  const { tokens } = daemon.control;
+  const pieces = await made(daemon);
+  assert.deepEqual(
+    pieces.map(({ role, dataOffsetBytes, lengthBytes }) => [role, dataOffsetBytes, lengthBytes]),
+    [
+      ["primary", 0, 4 * MIB],
+      ["companion", 0, 4 * MIB],
+    ],
+  );
+  assert.deepEqual(
+    tokens.show(pieces, HERE).map(({ role, kind, provider }) => [role, kind, provider]),
+    [
+      ["primary", "data", "pool"],
+      ["companion", "hash", "checksum"],
+    ],
+  );
+  const { bytes, bytesMoved } = await write(daemon, pieces);
+  assert.deepEqual([bytes, bytesMoved], [4 * MIB, 0]);
+  assert.deepEqual(await bytesOf(daemon, "w"), await bytesOf(daemon, "v"));
+  const { lengthBytes } = tokens.read(pieces, {}, HERE);
+  assert.equal(lengthBytes, 4 * MIB);
+  await tokens.revoke(pieces, { strength: "mandatory" });
+  await assert.rejects(write(daemon, pieces), { code: "TOKEN_REVOKED" });
+});
+
+test("companions go down with the write: one whose primary is left out fails it", async () => {
+  await using daemon = await served();
+  const [first, second] = [await made(daemon), await made(daemon)];
+  await assert.rejects(write(daemon, [first[0]!, second[1]!]), { code: "TOKEN_UNKNOWN" });
+  assert.deepEqual(await bytesOf(daemon, "w"), Buffer.alloc(16_384));
+  await write(daemon, [first[0]!]);
+  assert.deepEqual(await bytesOf(daemon, "w"), await bytesOf(daemon, "v"));
+});
+
+test("over the API a provider is named or skipped, and checksums are asked for", async () => {
+  await using daemon = await served();
+  const create = (wish: object) => daemon.call("POST", "/api/v1/tokens", { source: "v", ...wish });
+  const { status, json } = await create({ provider: "pool", secondary: "checksum" });
+  assert.equal(status, 201);
+  const { token, tokens } = json as { token: string; tokens: { role: string }[] };
+  assert.deepEqual(
+    tokens.map(({ role }) => role),
+    ["primary", "companion"],
+  );
+  for (const wish of [{ provider: "other" }, { skip: 1 }, { policy: "reference", secondary: "checksum" }])
+    assert.equal((await create(wish)).status, 501, JSON.stringify(wish));
+  for (const given of [{ token }, { tokens }]) {
+    const shown = await daemon.call("POST", "/api/v1/tokens/show", given);
+    assert.equal((shown.json as { lengthBytes: number }).lengthBytes, 4 * MIB);
+    const written = await daemon.call("POST", "/api/v1/tokens/write", { ...given, volume: "w" });
+    assert.equal((written.json as { bytes: number }).bytes, 4 * MIB);
+  }
+  assert.deepEqual(await bytesOf(daemon, "w"), await bytesOf(daemon, "v"));
+  const stray = (await create({ secondary: "checksum" })).json as { tokens: object[] };
+  const mixed = { tokens: [tokens[0], stray.tokens[1]], volume: "w" };
+  assert.equal((await daemon.call("POST", "/api/v1/tokens/write", mixed)).status, 404);
+  assert.deepEqual(daemon.defects, []);
+});
