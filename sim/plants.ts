@@ -34,7 +34,10 @@ export const plants: readonly Plant[] = [
   plant("lost-trim", "replay leaves trims out"),
   plant("lying-disk", "the disk reports one sync in four as done that it has not begun"),
   plant("keep-cache", "recovery reads the log through what a failed sync left in the page cache"),
-  tokenPlant("token-early-unpin", "a token that shares a pin is not counted, so the pin goes while the token lives"),
+  tokenPlant(
+    "token-early-unpin",
+    "a token that shares a pin is not counted, so the pin goes while the token lives",
+  ),
   tokenPlant("token-stale-pin", "tokens share a pin although the volume has changed since"),
   tokenPlant("token-wrong-watch", "a change is looked up behind the place where it happens"),
   tokenPlant("token-early-ack", "a persistent token is handed out before it is durable"),

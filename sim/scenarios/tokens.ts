@@ -162,18 +162,16 @@ class TokensRun {
   async #openRoom(life: Life): Promise<TokenRoom> {
     const { machine } = life;
     const fromMs = this.#book.nowMs;
-    const room = await life.must(
-      TokenRoom.open({
-        pool: this.#pool,
-        clock: life.process,
-        random: machine.random.fork(`tokens ${machine.lives}`),
-        key: this.#key,
-        settings: this.#given,
-        plants: machine.plants,
-        report: (sentence) => this.#reported(life, sentence),
-      }),
-      "open of the token room",
-    );
+    const options = {
+      pool: this.#pool,
+      clock: life.process,
+      random: machine.random.fork(`tokens ${machine.lives}`),
+      key: this.#key,
+      settings: this.#given,
+      plants: machine.plants,
+      report: (sentence: string) => this.#reported(life, sentence),
+    };
+    const room = await life.must(TokenRoom.open(options), "open of the token room");
     this.#book.opened(fromMs);
     return room;
   }

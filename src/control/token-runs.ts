@@ -105,7 +105,8 @@ async function writeOne(
   for (const run of runs) {
     try {
       return await device.write({
-        tokens: [...run.alternatives, ...run.companions],
+        tokens: run.alternatives,
+        companions: run.companions,
         tokenOffsetBytes: run.tokenOffsetBytes,
         ranges: [{ offsetBytes, lengthBytes: Math.min(run.lengthBytes, lengthMax) }],
         fua: false,

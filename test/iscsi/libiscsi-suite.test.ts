@@ -4,11 +4,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Daemon } from "../support/daemon.ts";
 import { needs } from "../support/needs.ts";
-import { avoidableSkips, runConformance, skipReasons } from "../torture/iscsi-conformance.ts";
+import {
+  avoidableSkips,
+  RESET_UNIT_BYTES,
+  runConformance,
+  skipReasons,
+} from "../torture/iscsi-conformance.ts";
 
-const TARGET = "iqn.2026-11.io.ropewalk:suite";
-/** So large that overwriting it outlasts what the suite does to a unit that is being overwritten, some five seconds. */
-const SIZE = "1GiB";
 const TESTS = 230;
 const SKIPS_MAX = 30;
 /** Some tests wait for seconds. */
@@ -19,10 +21,19 @@ test(
   needs("iscsi-test-cu"),
   async (t) => {
     await using daemon = await Daemon.start({ poolSize: "4GiB", flags: ["--iscsi", "127.0.0.1:0"] });
-    await daemon.cli("volume", "create", "suite", "--size", SIZE);
-    const [first, second] = daemon.endpoints.iscsi.map((portal) => `iscsi://${portal}/${TARGET}/0`);
-    assert.ok(first !== undefined && second !== undefined && first !== second);
-    const suite = { urls: [first, second], family: "ALL", timeoutMs: TIMEOUT_MS } as const;
+    const unit = async (name: string, sizeBytes: number) => {
+      await daemon.cli("volume", "create", name, "--size", String(sizeBytes));
+      const url = (portal: string) => `iscsi://${portal}/iqn.2026-11.io.ropewalk:${name}/0`;
+      const [first, second] = daemon.endpoints.iscsi.map(url);
+      assert.ok(first !== undefined && second !== undefined && first !== second);
+      return [first, second] as const;
+    };
+    const suite = {
+      unit: await unit("suite", 256 * 2 ** 20),
+      resetUnit: await unit("reset", RESET_UNIT_BYTES),
+      family: "ALL",
+      timeoutMs: TIMEOUT_MS,
+    } as const;
     const { testsRun, failures, skips, elapsedMs } = await runConformance(suite);
     const reasons = skipReasons(skips).join("\n");
     t.diagnostic(`${testsRun} tests in ${(elapsedMs / 1000).toFixed(0)} s, skipped:\n${reasons}`);

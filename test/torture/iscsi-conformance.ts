@@ -29,21 +29,52 @@ export interface Conformance {
   readonly elapsedMs: number;
 }
 
+/** A unit through two portals. All data on it is lost. */
+export type UnitUrls = readonly [string, string];
+
 export interface ConformanceOptions {
-  /** The unit through two portals. All data on it is lost. */
-  readonly urls: readonly [string, string];
+  readonly unit: UnitUrls;
+  /** Another one, of at least RESET_UNIT_BYTES. */
+  readonly resetUnit: UnitUrls;
   /** `ALL` has every test once; without it every family runs, and most tests several times. */
   readonly family?: "ALL";
   readonly timeoutMs: number;
 }
 
+/**
+ * With two portals the suite's Sanitize.Reservations leaves the second session's RESERVE (6) in place, and
+ * Sanitize.Reset behind it can only meet that. It counts as it ends by itself, beside the others.
+ */
+const RESET_TEST = "Sanitize.Reset";
+
+/** So large that overwriting it outlasts what that test does meanwhile, some five seconds. */
+export const RESET_UNIT_BYTES = 2 ** 30;
+
 /** Rejects if it cannot be started or runs out of time. */
-export async function runConformance({ urls, family, timeoutMs }: ConformanceOptions): Promise<Conformance> {
-  const chosen = family === undefined ? [] : [`--test=${family}`];
+export async function runConformance(options: ConformanceOptions): Promise<Conformance> {
+  const { unit, resetUnit, family, timeoutMs } = options;
+  const [all, reset] = await Promise.all([
+    runTests({ urls: unit, tests: family, timeoutMs }),
+    runTests({ urls: resetUnit, tests: `ALL.${RESET_TEST}`, timeoutMs }),
+  ]);
+  return {
+    testsRun: all.testsRun,
+    failures: [...all.failures.filter((failure) => !failure.startsWith(`${RESET_TEST}:`)), ...reset.failures],
+    skips: [...all.skips, ...reset.skips],
+    elapsedMs: Math.max(all.elapsedMs, reset.elapsedMs),
+  };
+}
+
+async function runTests(run: {
+  urls: UnitUrls;
+  tests: string | undefined;
+  timeoutMs: number;
+}): Promise<Conformance> {
+  const chosen = run.tests === undefined ? [] : [`--test=${run.tests}`];
   const { code, stdout, stderr, elapsedMs } = await tryProgram(
     "iscsi-test-cu",
-    ["--normal", "--dataloss", "--allow-sanitize", ...chosen, ...urls],
-    { timeoutMs },
+    ["--normal", "--dataloss", "--allow-sanitize", ...chosen, ...run.urls],
+    { timeoutMs: run.timeoutMs },
   );
   // Its exit code is 1 when a test failed; a signal is 128 here.
   return { ...parseConformance(stdout, code <= 1 ? "" : `exit ${code}: ${stderr.trim()}`), elapsedMs };

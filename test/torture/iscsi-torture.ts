@@ -12,7 +12,7 @@ import { LoopMount } from "../support/nbd-mount.ts";
 import { runProgram } from "../support/run-program.ts";
 import type { Checks } from "./checks.ts";
 import { fileSystemProblems } from "./disk-image.ts";
-import { avoidableSkips, runConformance, skipReasons } from "./iscsi-conformance.ts";
+import { avoidableSkips, RESET_UNIT_BYTES, runConformance, skipReasons } from "./iscsi-conformance.ts";
 import { IscsiDisk } from "./iscsi-disk.ts";
 import { ExpectedFiles } from "./iscsi-expected-files.ts";
 
@@ -25,8 +25,8 @@ export interface IscsiTortureOptions {
 }
 
 const TARGET_PREFIX = "iqn.2026-11.io.ropewalk:";
-/** So large that overwriting it outlasts what the suite does to a unit that is being overwritten, some five seconds. */
-const SUITE = { name: "suite", size: "1GiB" };
+const SUITE = { name: "suite", sizeBytes: 256 * 2 ** 20 };
+const RESET = { name: "reset", sizeBytes: RESET_UNIT_BYTES };
 const DISK = { name: "disk", size: "256MiB" };
 const POOL_SIZE = "4GiB";
 const SUITE_TIMEOUT_MS = 1_800_000;
@@ -41,9 +41,11 @@ const UNMOUNT_ATTEMPTS = 20;
 
 export async function iscsiSuite(checks: Checks): Promise<void> {
   await using daemon = await Daemon.start({ poolSize: POOL_SIZE, flags: ["--iscsi", "127.0.0.1:0"] });
-  await daemon.cli("volume", "create", SUITE.name, "--size", SUITE.size);
-  const [first, second] = [urlOf(daemon, SUITE.name, 0), urlOf(daemon, SUITE.name, 1)];
-  const result = await runConformance({ urls: [first, second], timeoutMs: SUITE_TIMEOUT_MS });
+  for (const { name, sizeBytes } of [SUITE, RESET])
+    await daemon.cli("volume", "create", name, "--size", String(sizeBytes));
+  const unit = (name: string) => [urlOf(daemon, name, 0), urlOf(daemon, name, 1)] as const;
+  const units = { unit: unit(SUITE.name), resetUnit: unit(RESET.name) };
+  const result = await runConformance({ ...units, timeoutMs: SUITE_TIMEOUT_MS });
   checks.say(
     `libiscsi's suite: ${result.testsRun} tests in ${(result.elapsedMs / 1000).toFixed(0)} s; skips: ${skipReasons(result.skips).join("; ")}`,
   );

@@ -172,6 +172,7 @@ test("what cannot be made or written is refused with its code", async () => {
     ["", { source: "v", policy: "keep" }, 400, "INVALID_ARGUMENT"],
     ["", { source: "v", ttlSeconds: 0 }, 400, "INVALID_ARGUMENT"],
     ["", { source: "v", provider: "pool", skip: 0 }, 400, "INVALID_ARGUMENT"],
+    ["", { source: "v", policy: "reference", secondary: "checksum" }, 501, "TOKEN_UNSUPPORTED"],
     ["/write", { token, volume: "v", lengthBytes: 8192 }, 409, "TOKEN_CUT"],
     ["/write", { token, volume: "v", tokenOffsetBytes: 4096 }, 409, "TOKEN_CUT"],
     ["/write", { token, volume: "v@s" }, 400, "INVALID_NAME"],
