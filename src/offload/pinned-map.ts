@@ -59,7 +59,8 @@ export class PinnedMap implements TokenBacking {
     try {
       await this.origin.pool.unpin(this.pin);
       // A token that was told to have ended must not come back with its pin after a crash.
-      if (this.isPersistent) await this.origin.board.makeDurable();
+      if (this.isPersistent && !this.origin.board.plants.has("token-undurable-end"))
+        await this.origin.board.makeDurable();
     } catch (error) {
       this.origin.board.report(`Pin ${this.pin} of tokens could not be given back: ${String(error)}`);
     }
@@ -78,10 +79,20 @@ export class PinnedMap implements TokenBacking {
     return Promise.resolve({
       pin: this.pin,
       sizeBytes: device.sizeBytes,
-      read: (offset, target) => readWhole(device, offset, target),
+      read: (offset, target) =>
+        this.origin.board.plants.has("token-live-edge") && target.length < 4096
+          ? this.#readLive(offset, target)
+          : readWhole(device, offset, target),
       extents: (offset, length, extentsMax) => device.extents(offset, length, extentsMax),
       close: () => undefined,
     });
+  }
+
+  /** The planted bug token-live-edge. */
+  async #readLive(offset: number, target: Uint8Array): Promise<void> {
+    const live = await this.origin.bind(Number.MAX_SAFE_INTEGER);
+    await readWhole(live.#device, offset, target);
+    live.release();
   }
 
   hasChanged(ranges: readonly ByteRange[]): Promise<boolean> {
@@ -92,6 +103,8 @@ export class PinnedMap implements TokenBacking {
 /** All pins that tokens hold, and where sentences about them go. */
 export interface PinBoard {
   readonly maps: Set<PinnedMap>;
+  /** Known bugs to plant. */
+  readonly plants: ReadonlySet<string>;
   report(sentence: string): void;
   /** An origin has no pin any more. */
   idle(origin: PoolOrigin): void;

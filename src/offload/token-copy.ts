@@ -66,10 +66,11 @@ export class TokenCopy {
       try {
         await this.#from(token);
         firstError = undefined;
+        if (this.#done === this.#asked) break;
       } catch (error) {
         firstError ??= error;
       }
-      if (this.#done === this.#asked || !this.#isSourceAtFault) break;
+      if (!this.#isSourceAtFault) break;
     }
     if (this.#request.tokens.length === 0)
       firstError = new RopewalkError("INVALID_ARGUMENT", "A token write names at least one token.");
@@ -137,9 +138,14 @@ export class TokenCopy {
     const { content } = use;
     const destination = this.#destination();
     const source = use.ranges.at(this.#request.tokenOffsetBytes + this.#done)!;
-    const together = Math.min(destination.lengthBytes, source.lengthBytes, end - this.#done);
     const to = destination.offsetBytes;
     const from = source.offsetBytes;
+    const wanted = Math.min(destination.lengthBytes, source.lengthBytes, end - this.#done);
+    // A source that was cut, and is followed, is zeros past its end.
+    const inside = Math.max(0, content.sizeBytes - from);
+    if (inside === 0 && wanted >= this.#blockBytes)
+      return this.#zero(to, Math.min(wanted - (wanted % this.#blockBytes), ZERO_BYTES_MAX));
+    const together = inside === 0 ? wanted : Math.min(wanted, inside);
     const graft = this.#target.graft;
     if (graft !== undefined && content.pin !== undefined && to % PAGE_BYTES === from % PAGE_BYTES) {
       const toPage = (PAGE_BYTES - (to % PAGE_BYTES)) % PAGE_BYTES;

@@ -39,6 +39,8 @@ export class TokenLedger {
   readonly #table = new TokenTable();
   readonly #deadlines: TokenDeadlines;
   readonly #running = new RunningTokens();
+  /** Ends of persistent tokens that are not durable yet, by slot. */
+  readonly #ending = new Map<number, Promise<void>>();
   /** Ended tokens, the oldest from `#endedFirst` on. */
   #ended: number[] = [];
   #endedFirst = 0;
@@ -182,7 +184,7 @@ export class TokenLedger {
 
   /** Ends the token of a run, unless it has ended. */
   endOf(run: TokenRun, state: "cancelled" | "deleted"): Promise<void> {
-    if (run.endedAs !== undefined) return Promise.resolve();
+    if (run.endedAs !== undefined) return this.#whenEnded(run.slot);
     return state === "cancelled" ? this.cancel(run.slot, "changed") : this.#end(run.slot, "deleted");
   }
 
@@ -197,7 +199,7 @@ export class TokenLedger {
   }
 
   revoke(slot: number): Promise<void> {
-    return this.#table.isLive(slot) ? this.#end(slot, "revoked") : Promise.resolve();
+    return this.#table.isLive(slot) ? this.#end(slot, "revoked") : this.#whenEnded(slot);
   }
 
   /** It goes first when space is wanted. */
@@ -273,7 +275,19 @@ export class TokenLedger {
     const settled = table.has(slot, RowFlag.persistent) ? backing.settled : undefined;
     this.#ended.push(slot);
     while (this.#ended.length - this.#endedFirst > this.settings.endedMax) this.#forgetOldest();
-    return running.then(() => settled);
+    const ended = running.then(() => settled);
+    if (settled !== undefined) {
+      this.#ending.set(slot, ended);
+      void ended.then(() => {
+        if (this.#ending.get(slot) === ended) this.#ending.delete(slot);
+      });
+    }
+    return ended;
+  }
+
+  /** An end that somebody else began is told of when it is durable, too. */
+  #whenEnded(slot: number): Promise<void> {
+    return this.#ending.get(slot) ?? Promise.resolve();
   }
 
   #forgetOldest(): boolean {

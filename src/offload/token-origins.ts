@@ -36,12 +36,14 @@ export class TokenOrigins {
     clock: Clock;
     ledger: TokenLedger;
     report: (sentence: string) => void;
+    plants: ReadonlySet<string>;
   }) {
     this.#pool = options.pool;
     this.#clock = options.clock;
     this.#ledger = options.ledger;
     this.#board = {
       maps: new Set(),
+      plants: options.plants,
       idle: (origin) => this.#forgetIdle(origin),
       report: options.report,
       makeRoom: (priority) => this.#makePinRoom(priority),

@@ -45,6 +45,8 @@ export interface TokenRoomOptions {
   readonly settings?: GivenTokenSettings;
   /** Told of tokens that were given up, and of pins that cannot be read. */
   readonly report: (sentence: string) => void;
+  /** Known bugs to plant, to prove that the simulator finds them (docs/simulation.md). */
+  readonly plants?: ReadonlySet<string>;
 }
 
 /** What one provider's tokens are made of. */
@@ -62,6 +64,7 @@ export class TokenRoom implements TokenService {
   readonly #ledger: TokenLedger;
   readonly #origins: TokenOrigins;
   readonly #uses: TokenUses;
+  readonly #plants: ReadonlySet<string>;
   #closing: Promise<void> | undefined;
 
   private constructor(options: TokenRoomOptions) {
@@ -71,7 +74,8 @@ export class TokenRoom implements TokenService {
     const { settings } = this;
     const ledger = new TokenLedger({ clock, random, settings, bytes: new TokenBytes(options.key), report });
     this.#ledger = ledger;
-    this.#origins = new TokenOrigins({ pool, clock, ledger, report });
+    this.#plants = options.plants ?? new Set();
+    this.#origins = new TokenOrigins({ pool, clock, ledger, report, plants: this.#plants });
     this.#uses = new TokenUses({ clock, ledger, origins: this.#origins });
   }
 
@@ -83,6 +87,7 @@ export class TokenRoom implements TokenService {
       ledger: room.#ledger,
       report: options.report,
       originOf: (object) => room.#origins.ofPool(object),
+      plants: room.#plants,
     });
     return room;
   }
@@ -105,7 +110,10 @@ export class TokenRoom implements TokenService {
       new PoolTokenDevice({
         base: checked,
         origin,
-        onChange: (offset, length) => this.#origins.cancelChanged(origin.watched.find(offset, length)),
+        onChange: (offset, length) => {
+          const at = this.#plants.has("token-wrong-watch") ? offset + length : offset;
+          this.#origins.cancelChanged(origin.watched.find(at, length));
+        },
         onClose: () => this.#origins.closed(origin),
         offload: (device) => this.#poolOffload(device, origin, checked.offload),
       }),
@@ -129,6 +137,7 @@ export class TokenRoom implements TokenService {
     const graft = async (piece: { pin: number; sourceOffset: number; offset: number; length: number }) => {
       device.changes(piece.offset, piece.length);
       const { pin, ...rest } = piece;
+      if (this.#plants.has("token-late-graft")) rest.sourceOffset += 4096;
       await this.#pool.graft({ source: { pin }, volume, ...rest });
     };
     return this.#offload(POOL_PROVIDER, below, snapshot === undefined ? { device, graft } : { device }, {
