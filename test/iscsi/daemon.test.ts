@@ -15,11 +15,11 @@ const qemu = needs("qemu-img", "qemu-io", "qemu-block-extra");
 const libiscsi = needs("iscsi-ls");
 
 function start(flags: readonly string[] = []): Promise<Daemon> {
-  return Daemon.start({ poolSize: "1GiB", flags: ["--iscsi", "127.0.0.1:0", ...flags] });
+  return Daemon.start({ poolSize: "1GiB", flags });
 }
 
 function portal(daemon: Daemon): string {
-  return (daemon.endpoints as unknown as { iscsi: string[] }).iscsi[0]!;
+  return daemon.endpoints.iscsi[0]!;
 }
 
 function uri(daemon: Daemon, volume: string, account = ""): string {
