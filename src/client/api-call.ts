@@ -22,6 +22,17 @@ export class ApiCaller {
     this.#address = address;
   }
 
+  /** Has the connection open, and whatever the runtime loads for the first one, before a call that is timed. */
+  async prepare(): Promise<void> {
+    const url = new URL("/healthz", this.#address.url);
+    try {
+      const response = await fetch(url, { redirect: "error" });
+      await response.arrayBuffer();
+    } catch (cause) {
+      throw failedCall(url, cause);
+    }
+  }
+
   /** The parsed answer; undefined when it has no body. */
   async call<Answer>(method: Method, path: string, options: CallOptions = {}): Promise<Answer> {
     const response = await this.open(method, path, options);

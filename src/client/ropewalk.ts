@@ -159,6 +159,7 @@ export class Ropewalk {
   async #timed<Answer extends { readonly elapsedMs: number }>(call: () => Promise<Answer>): Promise<Answer> {
     const nowMs = this.#nowMs;
     if (nowMs === undefined) return call();
+    await this.#caller.prepare();
     const startedMs = nowMs();
     const answer = await call();
     return { ...answer, elapsedMs: Math.round((nowMs() - startedMs) * 1000) / 1000 };
