@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SteppedClock } from "../../test/support/stepped-clock.ts";
@@ -53,4 +55,15 @@ test("a turn of a little more than 5 ms is seen", async () => {
   while (performance.now() < endMs);
   await sleep(20);
   assert.ok(meter.longestTurnMs().sinceStart > before);
+});
+
+test("an idle loop that is woken late had no long turn", async () => {
+  const meter = new LoopMeter(new SteppedClock());
+  await sleep(20);
+  // The process stands still while nothing is to be done, as where a machine does not wake it in time.
+  const { pid } = process;
+  await once(spawn("sh", ["-c", `sleep 0.1; kill -STOP ${pid}; sleep 0.3; kill -CONT ${pid}`]), "exit");
+  await sleep(20);
+  assert.ok(meter.longestDelayMs().lastMinute > 200, `${meter.longestDelayMs().lastMinute} ms late`);
+  assert.ok(meter.longestTurnMs().lastMinute < 100, `${meter.longestTurnMs().lastMinute} ms at work`);
 });

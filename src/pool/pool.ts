@@ -13,10 +13,9 @@ import { Collector } from "./collect/collector.ts";
 import { Marker } from "./collect/marker.ts";
 import { SpaceMaker } from "./collect/space-maker.ts";
 import { Cursors } from "./cursor/cursors.ts";
-import { Engine } from "./engine.ts";
+import type { Engine } from "./engine.ts";
 import { PAGE_BYTES } from "./format/layout.ts";
-import { SLOT_FILE_BYTES, SLOT_NAMES } from "./format/superblock.ts";
-import type { MapRoot } from "./map/map-root.ts";
+import { formatPool } from "./format-pool.ts";
 import { Reclaimer } from "./map/reclaimer.ts";
 import type {
   CursorInfo,
@@ -35,11 +34,12 @@ import { BackgroundScrub, scrub } from "./scrub/scrub.ts";
 import { verify } from "./scrub/verify.ts";
 import { completeSettings } from "./settings.ts";
 import { VolumeAdministration } from "./volume/administration.ts";
-import { type MapObject, PIN_LABEL_BYTES_MAX } from "./volume/catalogue.ts";
+import type { MapObject } from "./volume/catalogue.ts";
 import { CatalogueWriter } from "./volume/catalogue-writer.ts";
-import { allocationDepth, differences } from "./volume/extents.ts";
+import { allocationDepth } from "./volume/extents.ts";
 import { Grafter } from "./volume/grafter.ts";
 import { PageReader } from "./volume/page-reader.ts";
+import { type PinOptions, Pins } from "./volume/pins.ts";
 import { PoolDevice } from "./volume/pool-device.ts";
 import { VolumeWriter } from "./volume/volume-writer.ts";
 import type { PoolWorld } from "./world.ts";
@@ -57,6 +57,7 @@ export class Pool {
   readonly #reader: PageReader;
   readonly #writer: VolumeWriter;
   readonly #administration: VolumeAdministration;
+  readonly #pins: Pins;
   readonly #grafter: Grafter;
   readonly #scrub: BackgroundScrub;
   #closing: Promise<void> | undefined;
@@ -75,6 +76,11 @@ export class Pool {
     this.#reader = new PageReader(engine);
     this.#writer = new VolumeWriter(engine);
     this.#administration = new VolumeAdministration(engine, this.#catalogueWriter, this.#writer);
+    this.#pins = new Pins(engine, {
+      catalogueWriter: this.#catalogueWriter,
+      administration: this.#administration,
+      cursors: this.#cursors,
+    });
     this.#grafter = new Grafter(engine, this.#catalogueWriter);
     this.#scrub = new BackgroundScrub(engine);
     engine.log.onDurable = () => {
@@ -84,32 +90,8 @@ export class Pool {
   }
 
   /** Makes an empty pool on a disk without one. ALREADY_EXISTS, NO_SPACE */
-  static async format(world: PoolWorld, settings: Partial<PoolSettings> = {}): Promise<void> {
-    const complete = completeSettings(settings);
-    await world.disk.lock();
-    try {
-      const slots = await readSlots(world);
-      if (slots !== undefined && !slots.blank)
-        throw new RopewalkError("ALREADY_EXISTS", "there is a pool in this directory already");
-      for (const { name } of await world.disk.list()) {
-        if (/^(segment-|spare-|superblock-)/.test(name)) await world.disk.remove(name);
-      }
-      for (const name of SLOT_NAMES) await (await world.disk.create(name, SLOT_FILE_BYTES)).close();
-      await world.disk.syncDirectory();
-      const engine = new Engine(world, complete);
-      const id = new Uint32Array(world.random.bytes(8).slice().buffer);
-      engine.segments.poolLow = id[0]!;
-      engine.segments.poolHigh = id[1]!;
-      engine.segments.incarnation = 1;
-      engine.catalogue.sizeBytes = complete.sizeBytes;
-      await engine.segments.spares.fill();
-      await engine.log.start(0, 1);
-      await new Checkpointer(engine).runFresh();
-      await engine.log.close();
-      await engine.segments.closeAll();
-    } finally {
-      await world.disk.unlock();
-    }
+  static format(world: PoolWorld, settings: Partial<PoolSettings> = {}): Promise<void> {
+    return formatPool(world, completeSettings(settings));
   }
 
   /** Whether there is a pool on the disk. */
@@ -160,14 +142,11 @@ export class Pool {
 
   /** What an open owes the last run: pins that were not to outlive it end, the background goes on. */
   async #settle(): Promise<void> {
-    const { catalogue, segments } = this.#engine;
+    const { segments } = this.#engine;
     // Files whose removal a power cut undid may be more than the pool's size allows.
     await segments.spares.trim(segments.filesMax);
     await segments.spares.fill();
-    for (const object of [...catalogue.objects.values()]) {
-      if (object.kind !== "pin" || object.persistent) continue;
-      await this.#catalogueWriter.append(() => ({ operation: { op: "unpin", id: object.id }, volume: 0 }));
-    }
+    await this.#pins.dropTransient();
     await this.#engine.log.flush();
     if (segments.files > segments.filesMax || segments.spares.count < this.#engine.settings.reserveSegments) {
       await this.#checkpointer.runFresh();
@@ -292,57 +271,14 @@ export class Pool {
 
   // ---- maps ----
 
-  #object(map: MapRef): MapObject {
-    const { catalogue } = this.#engine;
-    if ("pin" in map) return catalogue.pin(map.pin);
-    return map.snapshot === undefined
-      ? catalogue.volume(map.volume)
-      : catalogue.snapshot(map.volume, map.snapshot);
-  }
-
   /** Ranges where `to` reads otherwise than `from`, in order; found by skipping what the two maps share. */
-  async *difference(options: {
+  difference(options: {
     from: MapRef;
     to: MapRef;
     offset?: number;
     length?: number;
   }): AsyncGenerator<Difference> {
-    const pins: number[] = [];
-    const reading: MapObject[] = [];
-    try {
-      const frozen: MapRoot[] = [];
-      const objects: MapObject[] = [];
-      for (const map of [options.from, options.to]) {
-        let object = this.#object(map);
-        if (object.kind === "volume") {
-          const pin = await this.pin(map);
-          pins.push(pin);
-          object = this.#engine.catalogue.pin(pin);
-        } else {
-          object.clients += 1;
-          reading.push(object);
-        }
-        frozen.push(object.map);
-        objects.push(object);
-      }
-      const offset = options.offset ?? 0;
-      const end = options.length === undefined ? Number.POSITIVE_INFINITY : offset + options.length;
-      const [from, to] = frozen as [MapRoot, MapRoot];
-      yield* differences(
-        this.#engine,
-        from,
-        to,
-        Math.floor(offset / PAGE_BYTES),
-        Math.ceil(end / PAGE_BYTES),
-        () => {
-          if (objects.some(({ gone }) => gone))
-            throw new RopewalkError("PIN_NOT_FOUND", "a frozen map was given up while it was compared");
-        },
-      );
-    } finally {
-      for (const object of reading) object.clients -= 1;
-      for (const pin of pins) await this.unpin(pin);
-    }
+    return this.#pins.difference(options);
   }
 
   /** How far down a range's data is, as qemu counts: 0 not allocated, 1 the volume's own, 2 shared. */
@@ -352,7 +288,7 @@ export class Pool {
     length: number,
     extentsMax: number,
   ): Promise<{ lengthBytes: number; depth: number }[]> {
-    const object = this.#object(map);
+    const object = this.#engine.catalogue.object(map);
     return allocationDepth(this.#engine, () => object.map, offset, length, extentsMax);
   }
 
@@ -368,7 +304,7 @@ export class Pool {
     length: number;
     fua?: boolean;
   }): Promise<void> {
-    const source = this.#object(options.source);
+    const source = this.#engine.catalogue.object(options.source);
     const volume = this.#engine.catalogue.volume(options.volume);
     await this.#grafter.graft({
       source,
@@ -384,47 +320,18 @@ export class Pool {
    * Freezes a map and keeps it until `unpin`. A pin that is not persistent ends when the pool is reopened; with one
    * that is, a `label` may be kept, of at most 2,048 bytes in UTF-8. TOO_MANY, INVALID_ARGUMENT, TOO_LARGE
    */
-  async pin(map: MapRef, options: { persistent?: boolean; label?: string } = {}): Promise<number> {
-    const { persistent = false, label } = options;
-    if (label !== undefined) checkLabel(label, { persistent });
-    const prepare = () => {
-      this.#administration.mustHaveRoom(label);
-      return {
-        operation: {
-          op: "pin" as const,
-          id: this.#catalogueWriter.nextId(),
-          source: this.#object(map).id,
-          persistent,
-          ...(label !== undefined && { label }),
-        },
-        volume: 0,
-      };
-    };
-    const done = persistent
-      ? await this.#catalogueWriter.commit(prepare)
-      : await this.#catalogueWriter.append(prepare);
-    return done.op === "pin" ? done.id : 0;
+  pin(map: MapRef, options: PinOptions = {}): Promise<number> {
+    return this.#pins.pin(map, options);
   }
 
   /** All of them in the order they were made, those of cursors included. */
   pins(): PinInfo[] {
-    const found: PinInfo[] = [];
-    for (const object of this.#engine.catalogue.objects.values()) {
-      if (object.kind !== "pin") continue;
-      const { id, persistent, label, map } = object;
-      found.push({ id, persistent, label, sizeBytes: map.sizeBytes });
-    }
-    return found.sort((a, b) => a.id - b.id);
+    return this.#pins.list();
   }
 
   /** PIN_NOT_FOUND, IN_USE */
-  async unpin(pin: number): Promise<void> {
-    await this.#catalogueWriter.append(() => {
-      const object = this.#engine.catalogue.pin(pin);
-      if (object.clients > 0) throw new RopewalkError("IN_USE", `pin ${pin} is being read`);
-      if (this.#cursors.owns(pin)) throw new RopewalkError("IN_USE", `pin ${pin} belongs to a cursor`);
-      return { operation: { op: "unpin", id: pin }, volume: 0 };
-    });
+  unpin(pin: number): Promise<void> {
+    return this.#pins.unpin(pin);
   }
 
   // ---- cursors ----
@@ -567,10 +474,4 @@ export class Pool {
       return findings;
     });
   }
-}
-
-function checkLabel(label: string, { persistent }: { persistent: boolean }): void {
-  if (!persistent) throw new RopewalkError("INVALID_ARGUMENT", "only a persistent pin keeps a label");
-  if (Buffer.byteLength(label) > PIN_LABEL_BYTES_MAX)
-    throw new RopewalkError("TOO_LARGE", `a pin's label is at most ${PIN_LABEL_BYTES_MAX} bytes`);
 }

@@ -8,7 +8,7 @@
 import { RopewalkError } from "../../base/errors.ts";
 import type { Engine } from "../engine.ts";
 import { FANOUT, LEAF_PAGES, NODE_INDEX_FIRST } from "../format/layout.ts";
-import type { InnerNode } from "../map/inner-node.ts";
+import { type InnerNode, isNode } from "../map/inner-node.ts";
 import { EntryKind, KIND_SHIFT, type Leaf, VALUE_MASK } from "../map/leaf.ts";
 import { nodeIndex } from "../map/node-table.ts";
 
@@ -33,8 +33,8 @@ export class Marker {
   run(): Promise<number> {
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
-      this.#engine.tree.onForeign = undefined;
-      this.#engine.tree.onChild = undefined;
+      this.#engine.tree.entries.onForeign = undefined;
+      this.#engine.tree.copyOnWrite.onChild = undefined;
     });
     return this.#running;
   }
@@ -46,12 +46,12 @@ export class Marker {
     const stands = (leaf: number) => {
       if (nodeIndex(leaf) < inTree.length * 8) inTree[nodeIndex(leaf) >>> 3]! |= 1 << (nodeIndex(leaf) & 7);
     };
-    tree.onChild = stands;
+    tree.copyOnWrite.onChild = stands;
     const complete = await this.#eachNode(1, (node) => {
       const inner = node as InnerNode;
       for (let slot = 0; slot < FANOUT; slot += 1) {
         const child = inner.children[slot]!;
-        if (child >= NODE_INDEX_FIRST) stands(child);
+        if (isNode(child)) stands(child);
       }
     });
     if (!complete) return 0;
@@ -72,7 +72,7 @@ export class Marker {
       const words = marks.get(leaf);
       if (words !== undefined) words[slot >>> 5]! |= 1 << (slot & 31);
     };
-    tree.onForeign = mark;
+    tree.entries.onForeign = mark;
     const marked = await this.#eachNode(0, (node) => {
       const leaf = node as Leaf;
       if (leaf.foreign === undefined) return;
@@ -127,7 +127,7 @@ export class Marker {
       for (let page = leaf.nextPresent(0); page < LEAF_PAGES; page = leaf.nextPresent(page + 1)) {
         const own = leaf.words[leaf.find(page)]! >>> KIND_SHIFT === EntryKind.own;
         if (own && (words[page >>> 5]! & (1 << (page & 31))) !== 0) continue;
-        tree.clearPage(leaf, page);
+        tree.releaser.clearPage(leaf, page);
         freed += 1;
       }
       cache.account(leaf);

@@ -49,15 +49,15 @@ async function takeAndGiveBack(pool: ReturnType<typeof spareFiles>, count: numbe
   await pool.spares.turnInterval();
 }
 
-test("files that were taken of late are kept for use again, an eighth of the pool at most", async () => {
+test("files that were taken of late are kept for use again, half of the pool at most", async () => {
   const pool = spareFiles();
   await pool.clock.run(
     (async () => {
       await pool.spares.fill();
       await takeAndGiveBack(pool, 12);
       assert.ok(pool.spares.count >= 16, `${pool.spares.count} files are kept`);
-      await takeAndGiveBack(pool, 60);
-      assert.equal(pool.spares.count, 4 + 2 + 20);
+      await takeAndGiveBack(pool, 100);
+      assert.equal(pool.spares.count, 4 + 2 + 80);
       await pool.spares.settle();
     })(),
   );

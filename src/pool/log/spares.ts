@@ -14,8 +14,10 @@ const ABOVE = 2;
 const AHEAD_MAX = 16;
 /** What was taken within one to two times this may be wanted again: its blocks are written and its pages in memory. */
 const KEEP_MS = 5 * 60 * 1000;
-/** Share of the pool's files that may be kept for that. */
-const KEEP_SHARE = 1 / 8;
+/** So much of the pool may be kept for that, */
+const KEEP_SHARE = 1 / 2;
+/** and no more than a machine may have in memory. */
+const KEEP_BYTES_MAX = 8 * 2 ** 30;
 
 export class Spares {
   readonly #disk: Disk;
@@ -64,7 +66,8 @@ export class Spares {
 
   /** As many are kept for use again as go in a while. */
   get #most(): number {
-    const lately = Math.min(this.#takenLately + this.#takenEarlier, Math.floor(this.#filesMax * KEEP_SHARE));
+    const kept = Math.min(this.#filesMax * KEEP_SHARE, KEEP_BYTES_MAX / this.#settings.segmentBytes);
+    const lately = Math.min(this.#takenLately + this.#takenEarlier, Math.floor(kept));
     return this.#least + Math.max(this.#taken + this.#takenBefore, lately);
   }
 

@@ -7,7 +7,8 @@
  * volume (a pin); one call is one record's bounded work within a turn.
  */
 import { CHILD_HOLE, FANOUT, LEAF_PAGES, NODE_INDEX_FIRST } from "../format/layout.ts";
-import { EntryKind, KIND_SHIFT, type Leaf } from "./leaf.ts";
+import { isNode } from "./inner-node.ts";
+import { EntryKind, KIND_SHIFT, type Leaf, ZERO_ENTRY } from "./leaf.ts";
 import { type MapRoot, slotAt } from "./map-root.ts";
 import { Found, type Tree } from "./tree.ts";
 
@@ -95,7 +96,7 @@ export function residentForGraft(tree: Tree, range: GraftRange): boolean {
     if (source === undefined || target === undefined) return false;
     if (piece.level === 1) {
       for (const child of [source, target]) {
-        if (child >= NODE_INDEX_FIRST && tree.inner(child) === undefined) return false;
+        if (isNode(child) && tree.inner(child) === undefined) return false;
       }
     }
   }
@@ -116,20 +117,20 @@ function shareChild(tree: Tree, range: GraftRange, piece: Piece): void {
   const leafIndex = Math.floor(piece.targetPage / LEAF_PAGES);
   const level = piece.level + 1;
   if (child === CHILD_HOLE && childAt(tree, target, leafIndex, piece.level) === CHILD_HOLE) return;
-  const parent = tree.writableInner(target, leafIndex, level);
+  const parent = tree.copyOnWrite.writableInner(target, leafIndex, level);
   const slot = slotAt(leafIndex, level);
   const old = parent.children[slot]!;
   if (old === child) return;
   const { table } = tree.cache;
-  if (child >= NODE_INDEX_FIRST) table.addReference(child, parent.id);
+  if (isNode(child)) table.addReference(child, parent.id);
   target.dataPages += tree.subtreeDataPages(child, piece.level) - tree.subtreeDataPages(old, piece.level);
-  tree.setChild(parent, slot, child);
-  if (old >= NODE_INDEX_FIRST) tree.release(old, parent.id);
+  tree.copyOnWrite.setChild(parent, slot, child);
+  if (isNode(old)) tree.releaser.release(old, parent.id);
 }
 
 function graftPages(tree: Tree, range: GraftRange, piece: Piece): void {
   const { table } = tree.cache;
-  const target = tree.writableLeaf(range.target, Math.floor(piece.targetPage / LEAF_PAGES));
+  const target = tree.copyOnWrite.writableLeaf(range.target, Math.floor(piece.targetPage / LEAF_PAGES));
   const before = table.dataPages(target.id);
   const first = piece.targetPage % LEAF_PAGES;
   let data = before;
@@ -140,7 +141,7 @@ function graftPages(tree: Tree, range: GraftRange, piece: Piece): void {
   ) {
     const at = target.find(slot);
     if (target.words[at]! >>> KIND_SHIFT !== EntryKind.zero) data -= 1;
-    tree.releaseEntry(target, at);
+    tree.releaser.releaseEntry(target, at);
     target.clear(slot);
   }
   let done = 0;
@@ -150,7 +151,7 @@ function graftPages(tree: Tree, range: GraftRange, piece: Piece): void {
     const leaf = tree.findLeaf(range.source, Math.floor(sourcePage / LEAF_PAGES));
     if (leaf === Found.zero) fillZero(target, first + done, part);
     else if (typeof leaf !== "number")
-      data += tree.copyEntries(leaf, sourcePage % LEAF_PAGES, target, first + done, part);
+      data += tree.entries.copyEntries(leaf, sourcePage % LEAF_PAGES, target, first + done, part);
     done += part;
   }
   if (data !== before) {
@@ -161,6 +162,5 @@ function graftPages(tree: Tree, range: GraftRange, piece: Piece): void {
 }
 
 function fillZero(leaf: Leaf, from: number, count: number): void {
-  const zero = (EntryKind.zero << KIND_SHIFT) >>> 0;
-  for (let page = from; page < from + count; page += 1) leaf.set(page, zero, 0, 0);
+  for (let page = from; page < from + count; page += 1) leaf.set(page, ZERO_ENTRY, 0, 0);
 }

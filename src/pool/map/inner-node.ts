@@ -2,7 +2,7 @@
  * An inner node in memory: 512 children, each a node id, CHILD_HOLE or CHILD_ZERO.
  * Always holds: children of a node of level n are of level n − 1; level 0 are leaves.
  */
-import { FANOUT } from "../format/layout.ts";
+import { FANOUT, NODE_INDEX_FIRST } from "../format/layout.ts";
 
 export class InnerNode {
   readonly id: number;
@@ -22,4 +22,9 @@ export class InnerNode {
   release(): void {
     // Nothing outside the garbage collector's sight.
   }
+}
+
+/** Whether a child is a node, rather than a hole or zeros. */
+export function isNode(child: number): boolean {
+  return child >= NODE_INDEX_FIRST;
 }

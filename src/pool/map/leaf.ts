@@ -13,6 +13,8 @@ import { CAPACITIES, classFor, ENTRY_WORDS, type LeafSlab, slotWords } from "./l
 
 export const EntryKind = { own: 0, foreign: 1, zero: 2, hole: 3 } as const;
 export const KIND_SHIFT = 30;
+/** First word of an entry of zeros. */
+export const ZERO_ENTRY = (EntryKind.zero << KIND_SHIFT) >>> 0;
 export const VALUE_MASK = 0x3fff_ffff;
 const BITMAP_WORDS = 16;
 /** A leaf's JavaScript object with its places in the cache's arrays, as measured with a million of them. */

@@ -6,8 +6,8 @@
 import { assert } from "../../base/assert.ts";
 import { RopewalkError } from "../../base/errors.ts";
 import type { Engine } from "../engine.ts";
-import { FANOUT, LEAF_PAGES, NODE_INDEX_FIRST } from "../format/layout.ts";
-import type { InnerNode } from "./inner-node.ts";
+import { FANOUT, LEAF_PAGES } from "../format/layout.ts";
+import { type InnerNode, isNode } from "./inner-node.ts";
 import { EntryKind, KIND_SHIFT, type Leaf, VALUE_MASK } from "./leaf.ts";
 import type { Node } from "./node-cache.ts";
 
@@ -116,7 +116,7 @@ export class Reclaimer {
       if (first >>> KIND_SHIFT === EntryKind.own) segments.dropLive(first);
     });
     leaf.foreign?.forEach((id, position) => {
-      if (leaf.foreignUses![position]! > 0) tree.release(id, leaf.id);
+      if (leaf.foreignUses![position]! > 0) tree.releaser.release(id, leaf.id);
     });
   }
 
@@ -124,7 +124,7 @@ export class Reclaimer {
     const { tree } = this.#engine;
     for (let slot = 0; slot < FANOUT; slot += 1) {
       const child = node.children[slot]!;
-      if (child >= NODE_INDEX_FIRST) tree.release(child, node.id);
+      if (isNode(child)) tree.releaser.release(child, node.id);
     }
   }
 
@@ -152,7 +152,7 @@ export class Reclaimer {
     });
     for (let page = leaf.nextPresent(0); page < LEAF_PAGES; page = leaf.nextPresent(page + 1)) {
       const keeps = used[page] === 1 && leaf.words[leaf.find(page)]! >>> KIND_SHIFT === EntryKind.own;
-      if (!keeps) tree.clearPage(leaf, page);
+      if (!keeps) tree.releaser.clearPage(leaf, page);
     }
     cache.account(leaf);
     return 0;

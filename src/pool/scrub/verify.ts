@@ -6,7 +6,7 @@
 import { highWord, joinWords } from "../../base/words.ts";
 import type { Engine } from "../engine.ts";
 import { FANOUT, NODE_INDEX_FIRST, PAGE_BYTES } from "../format/layout.ts";
-import type { InnerNode } from "../map/inner-node.ts";
+import { type InnerNode, isNode } from "../map/inner-node.ts";
 import { EntryKind, KIND_SHIFT, type Leaf, VALUE_MASK } from "../map/leaf.ts";
 import type { MapRoot } from "../map/map-root.ts";
 
@@ -35,7 +35,7 @@ export async function verify(engine: Engine): Promise<string[]> {
   const maps: { name: string; map: MapRoot }[] = [];
   for (const object of catalogue.objects.values()) {
     if (object.kind === "cursor") continue;
-    if (object.map.root >= NODE_INDEX_FIRST) refer(object.map.root, object.map.holder);
+    if (isNode(object.map.root)) refer(object.map.root, object.map.holder);
     maps.push({ name: `${object.kind} ${object.id}`, map: object.map });
   }
   const live = new Map<number, number>();

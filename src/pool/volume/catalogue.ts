@@ -9,6 +9,7 @@ import { RopewalkError } from "../../base/errors.ts";
 import { quoted } from "../../base/object-name.ts";
 import { HOLDER_BASE } from "../format/layout.ts";
 import type { MapRoot } from "../map/map-root.ts";
+import type { MapRef } from "../pool-api.ts";
 
 export interface VolumeObject {
   readonly kind: "volume";
@@ -191,6 +192,12 @@ export class Catalogue {
     if (snapshot === undefined)
       throw new RopewalkError("SNAPSHOT_NOT_FOUND", `there is no snapshot ${quoted(`${volume}@${name}`)}`);
     return snapshot;
+  }
+
+  /** Whatever has a map. VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND, PIN_NOT_FOUND */
+  object(map: MapRef): MapObject {
+    if ("pin" in map) return this.pin(map.pin);
+    return map.snapshot === undefined ? this.volume(map.volume) : this.snapshot(map.volume, map.snapshot);
   }
 
   pin(id: number): PinObject {

@@ -6,6 +6,7 @@
 import type { Extent, ExtentKind } from "../../device/mod.ts";
 import type { Engine } from "../engine.ts";
 import { CHILD_ZERO, FANOUT, LEAF_PAGES, NODE_INDEX_FIRST, PAGE_BYTES } from "../format/layout.ts";
+import { isNode } from "../map/inner-node.ts";
 import { EntryKind, KIND_SHIFT, type Leaf, VALUE_MASK } from "../map/leaf.ts";
 import { type MapRoot, slotAt } from "../map/map-root.ts";
 import type { Difference } from "../pool-api.ts";
@@ -131,7 +132,7 @@ function depthAt(engine: Engine, map: MapRoot, page: number): { pages: number; d
   let shared = false;
   let child = map.root;
   let span = LEAF_PAGES * FANOUT ** map.height;
-  for (let level = map.height; child >= NODE_INDEX_FIRST; level -= 1) {
+  for (let level = map.height; isNode(child); level -= 1) {
     shared ||= nodes.count(child) > 1;
     if (level === 0) {
       const leaf = tree.leaf(child);
@@ -221,12 +222,12 @@ function differenceAt(engine: Engine, from: MapRoot, to: MapRoot, page: number):
       return { pages: span - (page % span), runs: [] };
     if (level === 0) return leafDifference(engine, left, right, page);
     const slot = slotAt(leafIndex, level);
-    if (left >= NODE_INDEX_FIRST) {
+    if (isNode(left)) {
       const node = tree.inner(left);
       if (node === undefined) return undefined;
       left = node.children[slot]!;
     }
-    if (right >= NODE_INDEX_FIRST) {
+    if (isNode(right)) {
       const node = tree.inner(right);
       if (node === undefined) return undefined;
       right = node.children[slot]!;
@@ -245,11 +246,11 @@ function leafDifference(
   const { tree } = engine;
   let leftLeaf: Leaf | undefined;
   let rightLeaf: Leaf | undefined;
-  if (left >= NODE_INDEX_FIRST) {
+  if (isNode(left)) {
     leftLeaf = tree.leaf(left);
     if (leftLeaf === undefined) return undefined;
   }
-  if (right >= NODE_INDEX_FIRST) {
+  if (isNode(right)) {
     rightLeaf = tree.leaf(right);
     if (rightLeaf === undefined) return undefined;
   }

@@ -13,7 +13,8 @@ import { type GraftRange, graft, residentForGraft } from "../map/graft.ts";
 import type { MapRoot } from "../map/map-root.ts";
 import type { VolumeObject } from "./catalogue.ts";
 import { applyCatalogue, decodeCatalogueOperation, holdForCursors } from "./catalogue-operation.ts";
-import { applyClear, applyResize, residentForClear, residentForWrite } from "./volume-writer.ts";
+import { applyClear, applyResize, residentForClear } from "./clear-record.ts";
+import { residentForWrite } from "./volume-writer.ts";
 
 const GraftPayloadShape = Type.Object({
   source: Type.Integer({ minimum: 1 }),
