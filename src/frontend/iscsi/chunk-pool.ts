@@ -15,14 +15,19 @@ export const LARGE_BYTES = 512 * 1024;
 /** Above this sum nobody gets more than needed: a small write that is long in work keeps its whole chunk. */
 const ROOMY_BYTES = 64 * 1024 * 1024;
 const FREE_BYTES_MAX = 64 * 1024 * 1024;
+/** From so many bytes on chunks stand in memory that the page threads see: they take no less. */
+const SHARED_BYTES_MIN = 64 * 1024;
 
 export class Chunk {
   readonly bytes: Buffer;
   readonly view: DataView;
+  /** The page threads see it; such memory is handed out once, so it is never left to the garbage collector. */
+  readonly isShared: boolean;
   readonly #pool: ChunkPool;
   references = 1;
 
-  constructor(pool: ChunkPool, bytes: Buffer) {
+  constructor(pool: ChunkPool, bytes: Buffer, { isShared }: { isShared: boolean }) {
+    this.isShared = isShared;
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#pool = pool;
@@ -65,7 +70,7 @@ export class ChunkPool {
     const sizeBytes = Math.max(SMALL_BYTES, 2 ** Math.ceil(Math.log2(lengthBytes)));
     this.usedBytes += sizeBytes;
     const chunk = this.#free.get(sizeBytes)?.pop();
-    if (chunk === undefined) return new Chunk(this, this.#allocate(sizeBytes));
+    if (chunk === undefined) return this.#make(sizeBytes);
     this.#freeBytes -= sizeBytes;
     chunk.references = 1;
     return chunk;
@@ -74,16 +79,17 @@ export class ChunkPool {
   takeBack(chunk: Chunk): void {
     const sizeBytes = chunk.lengthBytes;
     this.usedBytes -= sizeBytes;
-    if (this.#freeBytes + sizeBytes > FREE_BYTES_MAX) return;
+    if (this.#freeBytes + sizeBytes > FREE_BYTES_MAX && !chunk.isShared) return;
     this.#freeBytes += sizeBytes;
     const free = this.#free.get(sizeBytes);
     if (free === undefined) this.#free.set(sizeBytes, [chunk]);
     else free.push(chunk);
   }
 
-  #allocate(sizeBytes: number): Buffer {
-    const shared = sizeBytes === LARGE_BYTES ? this.#pageThreads?.allocate(sizeBytes) : undefined;
-    if (shared === undefined) return Buffer.allocUnsafeSlow(sizeBytes);
-    return Buffer.from(shared.buffer, shared.byteOffset, sizeBytes);
+  #make(sizeBytes: number): Chunk {
+    const shared = sizeBytes >= SHARED_BYTES_MIN ? this.#pageThreads?.allocate(sizeBytes) : undefined;
+    return shared === undefined
+      ? new Chunk(this, Buffer.allocUnsafeSlow(sizeBytes), { isShared: false })
+      : new Chunk(this, Buffer.from(shared.buffer, shared.byteOffset, sizeBytes), { isShared: true });
   }
 }

@@ -255,6 +255,7 @@ export class FullFeature implements PduSink {
     this.#world.counters.commands++;
     const task = new Task(pdu, additional, {
       nexus,
+      pool: this.#world.pool,
       dataOutBytes: (lun, cdb) => (pdu.write || pdu.expectedBytes === 0 ? scsi.dataOutBytes(lun, cdb) : 0),
     });
     tasks.add(task);

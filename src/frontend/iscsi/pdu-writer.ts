@@ -59,12 +59,16 @@ export class PduWriter {
     return Math.max(0, this.queuedBytes - this.#gatheredCharge - this.#sentCharge);
   }
 
-  /** Adds a PDU. `charge`: bytes of the account that are given back once it is sent. */
+  /**
+   * Adds a PDU. `charge`: bytes of the account that are given back once it is sent. `memory`: what `data` stands in,
+   * kept until then; left out: it is the garbage collector's.
+   */
   add<Opcode extends number, Fields extends object>(
     layout: PduLayout<Opcode, Fields>,
     fields: PduFields<Fields>,
     data?: Uint8Array,
     charge = 0,
+    memory?: Chunk,
   ): void {
     const chunk = this.#reserve();
     const position = this.#position;
@@ -74,12 +78,12 @@ export class PduWriter {
     if (dataBytes > 0) chunk.view.setUint32(position + 4, dataBytes);
     if (this.headerDigest)
       this.#digest(crc32c(chunk.bytes.subarray(position, position + BASIC_HEADER_BYTES)));
-    if (data !== undefined && dataBytes > 0) this.#data(data);
+    if (data !== undefined && dataBytes > 0) this.#data(data, memory);
     this.gatheredBytes += this.#position - position + (dataBytes > COPY_BYTES_MAX ? dataBytes : 0);
     this.#gatheredCharge += charge;
   }
 
-  #data(data: Uint8Array): void {
+  #data(data: Uint8Array, memory: Chunk | undefined): void {
     const chunk = this.#chunk!;
     if (data.length <= COPY_BYTES_MAX) {
       chunk.bytes.set(data, this.#position);
@@ -87,6 +91,10 @@ export class PduWriter {
     } else {
       this.#seal();
       this.#parts.push(data);
+      if (memory !== undefined) {
+        memory.retain();
+        this.#chunks.push(memory);
+      }
     }
     const paddingBytes = paddedBytes(data.length) - data.length;
     chunk.bytes.fill(0, this.#position, this.#position + paddingBytes);

@@ -121,7 +121,7 @@ export class ReplySender {
         dataNumber,
         bufferOffset: offset,
       };
-      this.#writer.add(dataInPdu, fields, piece, piece.length);
+      this.#writer.add(dataInPdu, fields, piece, piece.length, task.dataInChunk);
       offset = end;
     }
     return dataNumber;

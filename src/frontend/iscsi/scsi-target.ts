@@ -34,6 +34,11 @@ export interface ScsiCommand {
   readonly expectedOutBytes?: number;
   /** What the initiator expects to receive at most. */
   readonly dataInBytesMax: number;
+  /**
+   * Memory for data-in, which the transport takes back once the answer has left or nobody wants it; asked for once at
+   * most. Left out: the device server takes its own.
+   */
+  dataInMemory?(lengthBytes: number): Uint8Array;
   /** Told when the task was aborted: long work may stop. */
   readonly signal: AbortSignal;
 }

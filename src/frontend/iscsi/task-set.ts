@@ -214,6 +214,7 @@ export class TaskSet {
       sender.scsiReply(task, reply);
     }
     task.readCharge = 0;
+    task.releaseDataIn();
     task.ended();
     if (this.#ordered > 0) this.#startInOrder();
     if (this.#running === 0) this.#idle?.resolve();

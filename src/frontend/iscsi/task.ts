@@ -4,10 +4,11 @@
  * Always holds: memory and the shares of accounts that it holds are given back exactly once, by `release`; a task
  * that is over is answered by nobody.
  */
+import { assert } from "../../base/assert.ts";
 import type { AdditionalHeaders, ScsiCommandPdu } from "../../wire/iscsi/mod.ts";
 import { lunNumber, TaskAttribute } from "../../wire/iscsi/mod.ts";
 import type { ByteAccount, ByteRequest } from "./byte-budget.ts";
-import type { Chunk } from "./chunk-pool.ts";
+import type { Chunk, ChunkPool } from "./chunk-pool.ts";
 import type { DataOutTransfer } from "./data-out-transfer.ts";
 import type { ScsiCommand, ScsiNexus, ScsiReply } from "./scsi-target.ts";
 
@@ -38,7 +39,10 @@ export class Task implements ScsiCommand {
   request: { readonly account: ByteAccount; readonly request: ByteRequest } | undefined;
   /** Bytes of the connection's account for what the device server will answer. */
   readCharge = 0;
+  readonly #pool: ChunkPool;
   #chunk: Chunk | undefined;
+  /** What the answer's data stands in. */
+  #dataInChunk: Chunk | undefined;
   #account: ByteAccount | undefined;
   #chargedBytes = 0;
   #abortion: AbortController | undefined;
@@ -50,8 +54,10 @@ export class Task implements ScsiCommand {
     options: {
       readonly nexus: ScsiNexus;
       readonly dataOutBytes: (lun: number | undefined, cdb: Uint8Array) => number;
+      readonly pool: ChunkPool;
     },
   ) {
+    this.#pool = options.pool;
     this.pdu = pdu;
     this.nexus = options.nexus;
     this.lun = lunNumber(pdu.lunHigh, pdu.lunLow);
@@ -103,6 +109,22 @@ export class Task implements ScsiCommand {
 
   get chunk(): Chunk | undefined {
     return this.#chunk;
+  }
+
+  dataInMemory(lengthBytes: number): Uint8Array {
+    assert(this.#dataInChunk === undefined, "a command asks for memory once");
+    this.#dataInChunk = this.#pool.atLeast(lengthBytes);
+    return this.#dataInChunk.bytes.subarray(0, lengthBytes);
+  }
+
+  get dataInChunk(): Chunk | undefined {
+    return this.#dataInChunk;
+  }
+
+  /** The answer is with the sender, or dropped. */
+  releaseDataIn(): void {
+    this.#dataInChunk?.release();
+    this.#dataInChunk = undefined;
   }
 
   /** Nobody waits for its answer any more. */

@@ -32,9 +32,10 @@ export class BlockAccess {
     };
   }
 
-  read(span: ByteSpan): Uint8Array | Promise<Uint8Array> {
-    // Not filled with zeros first: it leaves here filled whole, or not at all.
-    const target = new Uint8Array(Buffer.allocUnsafeSlow(span.lengthBytes).buffer);
+  /** Reads into `memory`, as long as the span, or into its own: neither is cleared first. */
+  read(span: ByteSpan, memory?: Uint8Array): Uint8Array | Promise<Uint8Array> {
+    // It leaves here filled whole, or not at all.
+    const target = memory ?? new Uint8Array(Buffer.allocUnsafeSlow(span.lengthBytes).buffer);
     if (span.lengthBytes <= this.#device.geometry.maximumRequestBytes) {
       const done = this.#device.read(span.offsetBytes, target);
       return done === undefined ? target : done.then(() => target);

@@ -1,7 +1,7 @@
 /**
  * READ (6) to (16), and READ CAPACITY (10) and (16) (SBC-3, 5.10 to 5.16).
  *
- * Always holds: data is fresh memory, filled whole. DPO and FUA are taken and change nothing: a read sees all that
+ * Always holds: data is filled whole, in memory of the transport's. DPO and FUA are taken and change nothing: a read sees all that
  * was acknowledged.
  */
 
@@ -61,11 +61,13 @@ export function lengthByte(cdb: Uint8Array): number {
   return { 6: 4, 10: 7, 12: 6 }[cdbBytes(cdb[0]!)] ?? 10;
 }
 
-function read(unit: LogicalUnit, { cdb }: ScsiCommand): Answer {
+function read(unit: LogicalUnit, command: ScsiCommand): Answer {
+  const { cdb } = command;
   const range = blockRange(cdb);
   unit.checkTransfer(range, lengthByte(cdb));
   if (range.blocks === 0) return GOOD;
-  const data = unit.access.read(unit.span(range));
+  const span = unit.span(range);
+  const data = unit.access.read(span, command.dataInMemory?.(span.lengthBytes));
   return data instanceof Promise ? data.then(withData) : withData(data);
 }
 

@@ -2,7 +2,7 @@
  * A SCSI target with one logical unit, at LUN 0 (SAM-5, 4.6): what stands behind an iSCSI target that serves a
  * volume.
  *
- * Always holds: no command is run before the stored reservations are known; every command gets a reply, whatever its
+ * Always holds: no command is run before what was stored of the unit is known; every command gets a reply, whatever its
  * bytes are. Errors: none are thrown; they are sense data in replies.
  */
 
@@ -38,7 +38,7 @@ const NO_UNIT = { asc: 0x25, ascq: 0x00 };
 
 export class ScsiUnitTarget implements ScsiTarget {
   readonly #unit: LogicalUnit;
-  /** Undefined once the stored reservations are known. */
+  /** Undefined once what was stored is known. */
   #loading: Promise<void> | undefined;
 
   constructor(options: ScsiUnitOptions) {
@@ -46,7 +46,7 @@ export class ScsiUnitTarget implements ScsiTarget {
     this.#load();
   }
 
-  /** A target whose stored reservations are known. What the store throws */
+  /** A target that knows what was stored of it. What the store throws */
   static async open(options: ScsiUnitOptions): Promise<ScsiUnitTarget> {
     const target = new ScsiUnitTarget(options);
     await target.#loading;
@@ -84,7 +84,7 @@ export class ScsiUnitTarget implements ScsiTarget {
   }
 
   #load(): void {
-    const loading = this.#unit.reservations.load().then(() => {
+    const loading = this.#unit.load().then(() => {
       this.#loading = undefined;
     });
     // Who waits for it hears of a failure; nobody may be waiting.
@@ -113,6 +113,7 @@ function withWholeCdb(command: ScsiCommand): ScsiCommand {
     cdb: paddedCdb(command.cdb),
     dataOut,
     dataInBytesMax,
+    dataInMemory: (lengthBytes) => command.dataInMemory?.(lengthBytes) ?? new Uint8Array(lengthBytes),
     ...(expectedOutBytes === undefined ? {} : { expectedOutBytes }),
     // Made when it is asked for, here as there.
     get signal() {
