@@ -165,6 +165,46 @@ test("for people there are sentences, and what is wrong has its code", async () 
   assert.equal((await cli.json("token", "list")).length, 1);
 });
 
+test("T23: the command line and the library make hash tokens, for which nothing is stored", async () => {
+  await using cli = await world();
+  const file = cli.folder.file("v.token");
+  const made = await cli.json("token", "create", "v", "--kind", "hash", "--length", "1MiB", "--out", file);
+  assert.deepEqual(made, { source: "v", file, lengthBytes: MIB, tokens: 1 });
+  assert.equal((await cli.json("token", "show", file)).tokens[0].kind, "hash");
+  assert.deepEqual(await cli.json("token", "list"), []);
+  await cli.json("volume", "create", "w", "--size", "2MiB");
+  assert.equal((await cli.json("token", "write", file, "w")).bytes, MIB);
+  const { err } = await cli.run("token", "create", "v", "--kind", "hash", "--out", cli.folder.file("no/t"));
+  assert.match(err, /^ropewalk: INVALID_ARGUMENT: /);
+  assert.match((await cli.run("token", "create", "v", "--kind", "x", "--out", file)).err, /INVALID_ARGUMENT/);
+
+  const ropewalk = await connectThrough((path) => readFile(path, "utf8"), cli.daemon);
+  const { token } = await ropewalk.createToken({ source: "v", kind: "hash", lengthBytes: MIB });
+  assert.equal((await ropewalk.writeToken(token, { volume: "w" })).bytes, MIB);
+  const device = cli.daemon.control.exports.open("v");
+  await device.write(8192, new Uint8Array(512), 0);
+  await device.close();
+  await assert.rejects(ropewalk.writeToken(token, { volume: "w" }), { code: "TOKEN_CANCELLED" });
+});
+
+test("T10: a token whose file is lost is revoked by its id", async () => {
+  await using cli = await world();
+  const file = cli.folder.file("v.token");
+  await cli.json("token", "create", "v", "--out", file);
+  const [{ id }] = await cli.json("token", "list");
+  assert.deepEqual(await cli.json("token", "revoke", "--id", id), { id, revoked: true });
+  assert.deepEqual(await cli.json("token", "list"), []);
+  assert.equal((await cli.json("token", "show", file)).state, "revoked");
+  assert.equal((await cli.run("token", "revoke", "--id", id, "--hint")).out, `Revoked token ${id}.\n`);
+  for (const [parameters, code] of [
+    [[], "INVALID_ARGUMENT"],
+    [[file, "--id", id], "INVALID_ARGUMENT"],
+    [["--id", "12"], "INVALID_ARGUMENT"],
+    [["--id", "0123456789abcdef"], "NOT_FOUND"],
+  ] as const)
+    assert.match((await cli.run("token", "revoke", ...parameters)).err, new RegExp(`^ropewalk: ${code}: `));
+});
+
 test("copy and zero print the fields relied upon", async () => {
   await using cli = await world();
   await cli.json("snapshot", "create", "v@s");

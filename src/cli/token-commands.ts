@@ -17,6 +17,8 @@ const DATA_FILE_MODE = 0o600;
 /** No token file is larger; what is, is something else. */
 const TOKEN_FILE_BYTES_MAX = 2 ** 18;
 const POLICIES = ["preserve", "invalidate", "reference"] as const;
+const CHOICES = ["first", "last", "random", "least-loaded", "most-efficient", "lowest-latency"] as const;
+const KINDS = ["data", "hash"] as const;
 
 export function addTokenCommands(token: Command, add: AddCommand): void {
   addCreate(token, add);
@@ -32,12 +34,20 @@ export function addTokenCommands(token: Command, add: AddCommand): void {
     await session.print(await (await session.connect()).showToken(bytes), formatShown);
   });
 
-  add(token, "revoke <file>", "end a token", async (session, [file], { hint }) => {
-    const bytes = await session.readFile(file!, TOKEN_FILE_BYTES_MAX);
+  add(token, "revoke [file]", "end a token", async (session, [file], { hint, id }) => {
+    if ((file === undefined) === (id === undefined))
+      throw new RopewalkError("INVALID_ARGUMENT", "Give the token's file, or --id, and not both.");
+    const given = id === undefined ? await session.readFile(file!, TOKEN_FILE_BYTES_MAX) : { id };
     const strength = hint === undefined ? "mandatory" : "hint";
-    await (await session.connect()).revokeToken(bytes, { strength });
-    await session.print({ file, revoked: true }, () => `Revoked the token in ${file}.\n`);
-  }).option("--hint", "it need not end before its space is wanted");
+    await (await session.connect()).revokeToken(given, { strength });
+    const which = id === undefined ? `the token in ${file}` : `token ${id}`;
+    await session.print(
+      { ...(id === undefined ? { file } : { id }), revoked: true },
+      () => `Revoked ${which}.\n`,
+    );
+  })
+    .option("--id <id>", "the token's id, as token list shows it, when its file is lost")
+    .option("--hint", "it need not end before its space is wanted");
 }
 
 function addCreate(token: Command, add: AddCommand): void {
@@ -56,8 +66,8 @@ function addCreate(token: Command, add: AddCommand): void {
       try {
         await session.writeFile(out, [token], TOKEN_FILE_MODE);
       } catch (error) {
-        // Nobody has it, so nobody could end it.
-        await ropewalk.revokeToken(token);
+        // Nobody has it. Of a hash token nothing is kept that could be ended.
+        if (options["kind"] !== "hash") await ropewalk.revokeToken(token);
         throw error;
       }
       const made = { source, file: out, lengthBytes, tokens: tokens.length };
@@ -67,6 +77,10 @@ function addCreate(token: Command, add: AddCommand): void {
     .requiredOption("--out <file>", "where to write it, for its owner only")
     .option("--offset <bytes>", "where the data begins (0)")
     .option("--length <bytes>", "how much data (to the end)")
+    .option(
+      "--kind <kind>",
+      "data: what it stands for is kept; hash: hashes of at most 56 MiB, nothing is kept (data)",
+    )
     .option("--policy <policy>", `what a change of the data does to it: ${POLICIES.join(", ")} (preserve)`)
     .option("--ttl <seconds>", "it ends after this time")
     .option("--inactivity <seconds>", "it ends when it is not used for this time")
@@ -75,6 +89,7 @@ function addCreate(token: Command, add: AddCommand): void {
     .option("--priority <number>", "under pressure lower ones end first (0)")
     .option("--provider <id>", "which provider in the volume's stack keeps it")
     .option("--skip <number>", "pass over so many providers, from the outside in")
+    .option("--choose <policy>", `how one of several providers is chosen: ${CHOICES.join(", ")} (first)`)
     .option("--secondary <kind>", "checksum: ask for a second token with checksums of the data")
     .addHelpText(
       "after",
@@ -147,6 +162,7 @@ function wishOf(options: Record<string, string>): Omit<CreateTokenJson, "source"
   const {
     offset,
     length,
+    kind,
     policy,
     ttl,
     inactivity,
@@ -155,11 +171,13 @@ function wishOf(options: Record<string, string>): Omit<CreateTokenJson, "source"
     priority,
     provider,
     skip,
+    choose,
     secondary,
   } = options;
   return {
     ...bytesOption("offsetBytes", offset),
     ...bytesOption("lengthBytes", length),
+    ...(kind === undefined ? {} : { kind: oneOf("kind", kind, KINDS) }),
     ...(policy === undefined ? {} : { policy: oneOf("policy", policy, POLICIES) }),
     ...(ttl === undefined ? {} : { ttlSeconds: parseNumber("ttl", ttl) }),
     ...(inactivity === undefined ? {} : { inactivitySeconds: parseNumber("inactivity", inactivity) }),
@@ -168,6 +186,7 @@ function wishOf(options: Record<string, string>): Omit<CreateTokenJson, "source"
     ...(priority === undefined ? {} : { priority: parseNumber("priority", priority) }),
     ...(provider === undefined ? {} : { provider }),
     ...(skip === undefined ? {} : { skip: parseNumber("skip", skip) }),
+    ...(choose === undefined ? {} : { choose: oneOf("choose", choose, CHOICES) }),
     ...(secondary === undefined ? {} : { secondary: oneOf("secondary", secondary, ["checksum"] as const) }),
   };
 }

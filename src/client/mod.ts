@@ -25,6 +25,7 @@ export type {
   GivenToken,
   MadeToken,
   ReadTokenOptions,
+  TokenId,
   TokenPart,
   WriteTokenOptions,
 } from "./token-calls.ts";

@@ -42,6 +42,7 @@ import {
   readToken,
   revokeToken,
   showToken,
+  type TokenId,
   type WriteTokenOptions,
   writeToken,
 } from "./token-calls.ts";
@@ -129,9 +130,12 @@ export class Ropewalk {
     return this.#timed(() => writeToken(this.#caller, token, options));
   }
 
-  /** Ends a token: at once, or (`strength: "hint"`) when space is wanted. TOKEN_UNKNOWN */
+  /**
+   * Ends a token, which may be named by its id alone: at once, or (`strength: "hint"`) when space is wanted.
+   * TOKEN_UNKNOWN, NOT_FOUND (no token has the id)
+   */
   revokeToken(
-    token: GivenToken,
+    token: GivenToken | TokenId,
     { strength = "mandatory" }: { strength?: "mandatory" | "hint" } = {},
   ): Promise<void> {
     return revokeToken(this.#caller, token, { strength });

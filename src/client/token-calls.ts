@@ -35,6 +35,12 @@ export interface MadeToken {
 /** A token, a token file, or tokens taken out of one. */
 export type GivenToken = Uint8Array | readonly TokenPart[];
 
+/** A token by the id that the list shows, which is good for ending it and for nothing else. */
+export interface TokenId {
+  /** 16 hexadecimal digits. */
+  readonly id: string;
+}
+
 export interface WriteTokenOptions {
   readonly volume: string;
   /** Where in the token's data to begin; 0. */
@@ -97,10 +103,11 @@ export function writeToken(
 
 export async function revokeToken(
   caller: ApiCaller,
-  token: GivenToken,
+  token: GivenToken | TokenId,
   { strength }: { strength: "mandatory" | "hint" },
 ): Promise<void> {
-  await caller.call("POST", "/tokens/revoke", { body: { ...given(token), strength } });
+  const which = "id" in token ? { id: token.id } : given(token);
+  await caller.call("POST", "/tokens/revoke", { body: { ...which, strength } });
 }
 
 function given(token: GivenToken): object {

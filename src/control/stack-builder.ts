@@ -6,11 +6,11 @@
  * Errors: INVALID_CONFIG with the place in the description, and what opening the members throws.
  */
 import { RopewalkError } from "../base/errors.ts";
-import { quoted } from "../base/object-name.ts";
+import { formatMapName, quoted } from "../base/object-name.ts";
 import { type BlockDevice, buildDeviceTree, filesOf, type LayerWorld, volumesOf } from "../device/mod.ts";
 import type { TokenService } from "../offload/mod.ts";
 import type { Exports } from "./exports.ts";
-import type { StackBuilder } from "./stacked-volumes.ts";
+import type { BuiltStack, StackBuilder } from "./stacked-volumes.ts";
 
 export interface StackMembers {
   /** An absolute path. */
@@ -28,8 +28,13 @@ export function makeStackBuilder(options: {
   world: LayerWorld;
 }): StackBuilder {
   const { exports, members, tokens, world } = options;
-  const build = (name: string, description: unknown): Promise<BlockDevice> =>
+  const build = (
+    name: string,
+    description: unknown,
+    frozenView: (place: { name: string }, view: BlockDevice) => void,
+  ): Promise<BlockDevice> =>
     buildDeviceTree(description, {
+      frozenView,
       openVolume: async (member) => exports().open(member),
       openFile: async (path) => {
         if (!(await members.isOwnFile(path))) return members.openFile(path);
@@ -43,13 +48,18 @@ export function makeStackBuilder(options: {
         tokens?.emulatedOver(device, { id: `${name}/${id}`, description: `${id} of ${name}` }) ?? device,
       world,
     });
+  // A layer may hide the token copies of what is below it; whoever uses the stack must not notice.
+  const withTokens = (device: BlockDevice, name: string): BlockDevice =>
+    device.offload ? device : (tokens?.emulatedOver(device, { id: name, description: name }) ?? device);
   return {
     members: volumesOf,
     files: filesOf,
-    async build(name, description) {
-      const tree = await build(name, description);
-      // A layer may hide the token copies of what is below it; whoever uses the stack must not notice.
-      return tree.offload ? tree : (tokens?.emulatedOver(tree, { id: name, description: name }) ?? tree);
+    async build(name, description): Promise<BuiltStack> {
+      const views = new Map<string, BlockDevice>();
+      const tree = await build(name, description, (place, view) => void views.set(place.name, view));
+      for (const [snapshot, view] of views)
+        views.set(snapshot, withTokens(view, formatMapName({ volume: name, snapshot })));
+      return { device: withTokens(tree, name), views };
     },
   };
 }

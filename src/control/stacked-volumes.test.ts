@@ -5,10 +5,11 @@ import { MemoryDevice } from "../device/mod.ts";
 import { hostClock, hostRandom } from "../host/mod.ts";
 import { StackedVolumes } from "./stacked-volumes.ts";
 
-/** `{on: [names], files: [paths]}`: a device as large as 4 KiB for each member. */
+/** `{on: [names], files: [paths], views: [names]}`: a device as large as 4 KiB for each member. */
 interface Description {
   readonly on?: string[];
   readonly files?: string[];
+  readonly views?: string[];
 }
 
 class World {
@@ -40,7 +41,8 @@ class World {
             this.closed.push(name);
             await Promise.all(held.map((each) => each.close()));
           };
-          return device;
+          const names = (description as Description).views ?? [];
+          return { device, views: new Map(names.map((view) => [view, this.view(view)])) };
         },
       },
       clock: hostClock,
@@ -50,8 +52,17 @@ class World {
     });
   }
 
+  /** Notes that it is closed. */
+  view(name: string) {
+    const device = new MemoryDevice({ sizeBytes: 2048 });
+    device.close = async () => void this.closed.push(`view ${name}`);
+    return device;
+  }
+
   open(member: string) {
-    if (this.stacks.has(member)) return this.stacks.open(member);
+    const [volume, view] = member.split("@") as [string, string | undefined];
+    if (this.stacks.has(volume))
+      return view === undefined ? this.stacks.open(volume) : this.stacks.openView(volume, view);
     if (!this.volumes.has(member.split("@")[0]!))
       throw new RopewalkError("VOLUME_NOT_FOUND", `There is no ${member}.`);
     return new MemoryDevice({ sizeBytes: 4096 });
@@ -132,6 +143,52 @@ test("two stacks do not stand on one file", async () => {
     code: "IN_USE",
     message: /"s" stands on the file "\/disk"/,
   });
+});
+
+test("a stack's frozen views are opened by name, count as its clients, and are closed before it", async () => {
+  const world = new World();
+  await world.stacks.create("s", { on: ["a"], views: ["frozen", "other"] });
+  await world.stacks.create("t", { on: ["s@frozen"] });
+  assert.deepEqual(world.stacks.listViews(), [
+    { volume: "s", name: "frozen", sizeBytes: 2048 },
+    { volume: "s", name: "other", sizeBytes: 2048 },
+  ]);
+  assert.deepEqual(world.stacks.showView("s", "other"), { volume: "s", name: "other", sizeBytes: 2048 });
+  assert.throws(() => world.stacks.openView("s", "third"), { code: "SNAPSHOT_NOT_FOUND" });
+  assert.throws(() => world.stacks.openView("none", "frozen"), { code: "VOLUME_NOT_FOUND" });
+  assert.equal(world.stacks.show("s").clients, 1);
+  await assert.rejects(world.stacks.delete("s"), { code: "IN_USE", message: /"t" stands on "s"/ });
+  await world.stacks.delete("t");
+  const client = world.stacks.openView("s", "other");
+  assert.equal(client.sizeBytes, 2048);
+  await assert.rejects(world.stacks.delete("s"), { code: "IN_USE", message: /1 client/ });
+  await client.close();
+  world.closed.length = 0;
+  await world.stacks.delete("s");
+  assert.deepEqual(world.closed, ["view frozen", "view other", "s"]);
+  await assert.rejects(world.stacks.create("s", { on: ["s@frozen"], views: ["frozen"] }), {
+    code: "INVALID_CONFIG",
+  });
+});
+
+test("a stack on another's frozen view is put together after it and taken apart before it", async () => {
+  const world = new World();
+  await world.stacks.create("z", { on: ["a"], views: ["frozen"] });
+  await world.stacks.create("b2", { on: ["z@frozen"] });
+  await world.stacks.close();
+  world.opened.length = 0;
+  world.closed.length = 0;
+  world.stacks = world.make();
+  assert.deepEqual(world.stacks.listViews(), []);
+  await world.stacks.load();
+  await world.stacks.close();
+  assert.deepEqual(
+    [world.opened, world.closed],
+    [
+      ["z", "b2"],
+      ["b2", "view frozen", "z"],
+    ],
+  );
 });
 
 test("stacks are put together from the inside out and taken apart from the outside in", async () => {

@@ -3,12 +3,13 @@
  * like any volume.
  *
  * Always holds: a stack is one tree that all its clients share, put together when it is made and at every start, and
- * taken apart after the last client; no stack stands on itself; what a stack stands on is not deleted before it.
+ * taken apart after the last client, of its frozen views too; no stack stands on itself; what a stack stands on is not
+ * deleted before it.
  * A stack whose members are not there at a start is listed, and is put together when it is next asked for.
  * Errors: VOLUME_NOT_FOUND, ALREADY_EXISTS, IN_USE, INVALID_CONFIG (description), TOO_MANY, and those of its members.
  */
 import { asRopewalkError, RopewalkError } from "../base/errors.ts";
-import { checkName, quoted } from "../base/object-name.ts";
+import { checkName, parseMapName, quoted } from "../base/object-name.ts";
 import { type BlockDevice, SharedDevice } from "../device/mod.ts";
 import type { VolumeInfo } from "../pool/mod.ts";
 import type { Clock, Random } from "../ports/mod.ts";
@@ -34,7 +35,20 @@ export interface StackBuilder {
   /** Paths of the files that it stands on. INVALID_CONFIG */
   files(description: unknown): readonly string[];
   /** Opens all members; none stays open when it fails. INVALID_CONFIG and what opening throws */
-  build(name: string, description: unknown): Promise<BlockDevice>;
+  build(name: string, description: unknown): Promise<BuiltStack>;
+}
+
+export interface BuiltStack {
+  readonly device: BlockDevice;
+  /** What its layers keep frozen, by name: read-only, and gone with the device. */
+  readonly views: ReadonlyMap<string, BlockDevice>;
+}
+
+/** A frozen view, served as `STACK@VIEW`. */
+export interface StackView {
+  readonly volume: string;
+  readonly name: string;
+  readonly sizeBytes: number;
 }
 
 export interface StackedVolumeInfo extends VolumeInfo {
@@ -51,9 +65,17 @@ interface Stack {
   /** The size when it was last put together. */
   sizeBytes: number;
   shared: SharedDevice | undefined;
+  /** Its frozen views while it is put together. */
+  views: ReadonlyMap<string, OpenView>;
   /** Keeps the tree together between clients. */
   holding: BlockDevice | undefined;
   assembling: Promise<void> | undefined;
+}
+
+interface OpenView {
+  readonly shared: SharedDevice;
+  /** Keeps the view between clients. */
+  readonly holding: BlockDevice;
 }
 
 export class StackedVolumes {
@@ -107,6 +129,18 @@ export class StackedVolumes {
   /** VOLUME_NOT_FOUND */
   show(name: string): StackedVolumeInfo {
     return infoOf(this.#stack(name));
+  }
+
+  /** Frozen views of the stacks that are put together. */
+  listViews(): StackView[] {
+    return [...this.#stacks.values()].flatMap(({ name: volume, views }) =>
+      [...views].map(([name, { holding }]) => ({ volume, name, sizeBytes: holding.sizeBytes })),
+    );
+  }
+
+  /** VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND, IO_ERROR as `open` */
+  showView(volume: string, name: string): StackView {
+    return { volume, name, sizeBytes: this.#view(volume, name).holding.sizeBytes };
   }
 
   /** Does work that makes a volume of that name, while no stack can take it. ALREADY_EXISTS */
@@ -168,8 +202,7 @@ export class StackedVolumes {
 
   /** IN_USE when a stack stands on it: a snapshot, or a volume with its snapshots. */
   checkUnused(name: string): void {
-    const stands = (member: string) => member === name || member.startsWith(`${name}@`);
-    const user = [...this.#stacks.values()].find(({ members }) => members.some(stands));
+    const user = [...this.#stacks.values()].find((stack) => standsOn(stack, name));
     if (user === undefined) return;
     throw new RopewalkError(
       "IN_USE",
@@ -181,8 +214,18 @@ export class StackedVolumes {
   open(name: string): BlockDevice {
     const stack = this.#stack(name);
     if (stack.shared) return stack.shared.open();
+    throw this.#notTogether(name);
+  }
+
+  /** An opening of a frozen view, which counts as a client of the stack. VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND, IO_ERROR as `open` */
+  openView(volume: string, name: string): BlockDevice {
+    return this.#view(volume, name).shared.open();
+  }
+
+  /** It is tried again when somebody asks for it. */
+  #notTogether(name: string): RopewalkError {
     void this.assemble(name).catch((error: unknown) => this.#report(name, asRopewalkError(error)));
-    throw new RopewalkError(
+    return new RopewalkError(
       "IO_ERROR",
       `Not all that the stack ${quoted(name)} stands on is there; it is tried again now.`,
     );
@@ -197,8 +240,8 @@ export class StackedVolumes {
         "INVALID_CONFIG",
         `A stack cannot stand on itself: ${[...above, name].map((each) => quoted(each)).join(" on ")}.`,
       );
-    for (const member of stack.members)
-      if (this.#stacks.has(member)) await this.assemble(member, [...above, name]);
+    for (const { volume } of stack.members.map(parseMapName))
+      if (this.#stacks.has(volume)) await this.assemble(volume, [...above, name]);
     stack.assembling ??= this.#build(stack).finally(() => (stack.assembling = undefined));
     await stack.assembling;
   }
@@ -209,7 +252,7 @@ export class StackedVolumes {
     await Promise.allSettled([...this.#stacks.values()].map(({ assembling }) => assembling));
     const left = new Set(this.#stacks.values());
     while (left.size > 0) {
-      const isStoodOn = ({ name }: Stack) => [...left].some(({ members }) => members.includes(name));
+      const isStoodOn = ({ name }: Stack) => [...left].some((other) => standsOn(other, name));
       const outer = [...left].filter((stack) => !isStoodOn(stack));
       // A circle was never put together, so it has nothing to take apart.
       for (const stack of outer.length > 0 ? outer : [...left]) {
@@ -221,23 +264,27 @@ export class StackedVolumes {
 
   async #build(stack: Stack): Promise<void> {
     if (this.#isClosing) throw new RopewalkError("SHUTTING_DOWN", "The daemon is stopping.");
-    const shared = new SharedDevice(await this.#builder.build(stack.name, stack.file.description));
+    const { device, views } = await this.#builder.build(stack.name, stack.file.description);
+    const shared = new SharedDevice(device);
     const holding = shared.open();
+    stack.views = new Map([...views].map(([name, view]) => [name, heldView(view)]));
     stack.holding = holding;
     stack.sizeBytes = holding.sizeBytes;
     stack.shared = shared;
   }
 
   async #takeApart(stack: Stack): Promise<void> {
-    const { holding } = stack;
+    const { holding, views } = stack;
     stack.shared = undefined;
     stack.holding = undefined;
+    stack.views = new Map();
+    for (const view of views.values()) await view.holding.close();
     await holding?.close();
   }
 
   #add(name: string, file: StackFile): Stack {
     const members = this.#builder.members(file.description);
-    if (members.includes(name))
+    if (standsOn({ members }, name))
       throw new RopewalkError("INVALID_CONFIG", `The stack ${quoted(name)} cannot stand on itself.`);
     const files = this.#builder.files(file.description);
     for (const other of this.#stacks.values()) {
@@ -255,6 +302,7 @@ export class StackedVolumes {
       files,
       sizeBytes: file.sizeBytes,
       shared: undefined,
+      views: new Map(),
       holding: undefined,
       assembling: undefined,
     };
@@ -268,6 +316,17 @@ export class StackedVolumes {
     throw new RopewalkError("VOLUME_NOT_FOUND", `There is no volume ${quoted(name)}.`);
   }
 
+  #view(volume: string, name: string): OpenView {
+    const { shared, views } = this.#stack(volume);
+    if (shared === undefined) throw this.#notTogether(volume);
+    const view = views.get(name);
+    if (view) return view;
+    throw new RopewalkError(
+      "SNAPSHOT_NOT_FOUND",
+      `The stack ${quoted(volume)} keeps no frozen view ${quoted(name)}.`,
+    );
+  }
+
   /** RFC 9562, version 4. */
   #uuid(): string {
     const bytes = Buffer.from(this.#random.bytes(16));
@@ -277,7 +336,18 @@ export class StackedVolumes {
   }
 }
 
-function infoOf({ name, file, sizeBytes, shared, holding }: Stack): StackedVolumeInfo {
+function heldView(view: BlockDevice): OpenView {
+  const shared = new SharedDevice(view);
+  return { shared, holding: shared.open() };
+}
+
+/** Whether it has the snapshot as a member, or the volume or any snapshot of it. */
+function standsOn({ members }: Pick<Stack, "members">, name: string): boolean {
+  return members.some((member) => member === name || member.startsWith(`${name}@`));
+}
+
+function infoOf({ name, file, sizeBytes, shared, views, holding }: Stack): StackedVolumeInfo {
+  const openings = [...views.values()].map((view) => view.shared.openings - 1);
   const digits = file.uuid.replaceAll("-", "").slice(0, UUID_DIGITS_IN_ID);
   return {
     id: STACK_ID_MIN + Number.parseInt(digits, 16),
@@ -288,7 +358,7 @@ function infoOf({ name, file, sizeBytes, shared, holding }: Stack): StackedVolum
     snapshots: 0,
     createdAtMs: file.createdAtMs,
     origin: undefined,
-    clients: shared ? shared.openings - 1 : 0,
+    clients: shared ? openings.reduce((sum, each) => sum + each, shared.openings - 1) : 0,
     stack: file.description,
   };
 }

@@ -72,6 +72,32 @@ test("companions go down with the write: one whose primary is left out fails it"
   assert.deepEqual(await bytesOf(daemon, "w"), await bytesOf(daemon, "v"));
 });
 
+test("T17: a provider of a stack is chosen by its place, by chance or by what is known of it", async () => {
+  await using daemon = await served();
+  const { control } = daemon;
+  const { open } = control.exports;
+  const asked: unknown[] = [];
+  control.exports.open = (name) => {
+    const device = open.call(control.exports, name);
+    const offload = {
+      ...device.offload!,
+      providers: ["outer", "middle", "pool"],
+      read: (request: Parameters<NonNullable<typeof device.offload>["read"]>[0]) => {
+        asked.push(request.provider);
+        return device.offload!.read({ ...request, provider: { skip: 0 } });
+      },
+    };
+    return Object.create(device, { offload: { value: offload }, close: { value: () => device.close() } });
+  };
+  for (const choose of [undefined, "first", "last", "random", "least-loaded"] as const)
+    await made(daemon, { withChecksums: false, choose });
+  await made(daemon, { withChecksums: false, provider: { id: "middle" }, choose: "last" });
+  const [byDefault, first, last, random, leastLoaded, named] = asked;
+  assert.deepEqual([byDefault, first, last], [{ skip: 0 }, { skip: 0 }, { id: "pool" }]);
+  assert.ok(["outer", "middle", "pool"].includes((random as { id: string }).id));
+  assert.deepEqual([leastLoaded, named], [{ id: "outer" }, { id: "middle" }]);
+});
+
 test("over the API a provider is named or skipped, and checksums are asked for", async () => {
   await using daemon = await served();
   const create = (wish: object) => daemon.call("POST", "/api/v1/tokens", { source: "v", ...wish });

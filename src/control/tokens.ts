@@ -8,8 +8,8 @@
  */
 import { RopewalkError } from "../base/errors.ts";
 import { checkName } from "../base/object-name.ts";
-import type { ChangePolicy, OffloadToken, ProviderChoice } from "../device/mod.ts";
-import type { TokenInfo, TokenService } from "../offload/mod.ts";
+import type { ChangePolicy, DeviceOffload, OffloadToken, ProviderChoice } from "../device/mod.ts";
+import type { ProviderPolicy, TokenInfo, TokenService } from "../offload/mod.ts";
 import type { Clock } from "../ports/mod.ts";
 import type { ControlledTokens } from "./controlled-tokens.ts";
 import type { Exports } from "./exports.ts";
@@ -24,6 +24,9 @@ export interface TokenWish {
   readonly offsetBytes?: number | undefined;
   /** To the source's end when absent. */
   readonly lengthBytes?: number | undefined;
+  /** `hash`: it carries hashes of the data's blocks, and nothing is kept for it (T23). */
+  readonly kind?: "data" | "hash" | undefined;
+  /** Of hash tokens `invalidate`, of others `preserve` when absent. */
   readonly policy?: ChangePolicy | undefined;
   readonly ttlMs?: number | undefined;
   readonly inactivityMs?: number | undefined;
@@ -31,6 +34,8 @@ export interface TokenWish {
   readonly deleteOnUse?: boolean | undefined;
   readonly priority?: number | undefined;
   readonly provider?: ProviderChoice | undefined;
+  /** How a provider is chosen when none is named; the first when absent. */
+  readonly choose?: ProviderPolicy | undefined;
   readonly withChecksums?: boolean | undefined;
 }
 
@@ -105,16 +110,19 @@ export class Tokens {
         `There is no data at ${offsetBytes} of ${lengthBytes} bytes: ${wish.source} ends at ${sizeBytes}.`,
       );
     await using opened = openDevice(this.#exports, wish.source);
-    const { tokens, lengthBytes: boundBytes } = await offloadOf(opened.device).read({
+    const isHash = wish.kind === "hash";
+    const offload = offloadOf(opened.device);
+    const { tokens, lengthBytes: boundBytes } = await offload.read({
       ranges: [{ offsetBytes, lengthBytes }],
-      policy: wish.policy ?? "preserve",
+      policy: wish.policy ?? (isHash ? "invalidate" : "preserve"),
       ttlMs: wish.ttlMs ?? room.settings.ttlMs,
-      inactivityMs: wish.inactivityMs ?? room.settings.inactivityMs,
+      inactivityMs: wish.inactivityMs ?? (isHash ? 0 : room.settings.inactivityMs),
       persistent: wish.persistent ?? false,
       deleteOnUse: wish.deleteOnUse ?? false,
       priority: wish.priority ?? 0,
-      provider: wish.provider ?? { skip: 0 },
+      provider: wish.provider ?? chosenProvider(room, offload, wish.choose),
       withChecksums: wish.withChecksums ?? false,
+      kind: isHash ? "hash" : "pin",
       creator: CREATOR,
       isProtected,
     });
@@ -207,6 +215,11 @@ export class Tokens {
     if (failed) throw failed.reason;
   }
 
+  /** Ends a token whose file nobody has, by the id that the list shows. NOT_FOUND */
+  async revokeId(id: string, options: { strength: "mandatory" | "hint" }): Promise<void> {
+    await this.#tokenRoom().revokeId(id, options);
+  }
+
   /** A plain token says itself, through the room, how long its data is. */
   #placed(pieces: readonly TokenPiece[], channel: Channel): PlacedToken[] {
     const room = this.#tokenRoom();
@@ -221,6 +234,16 @@ export class Tokens {
     if (this.#room) return this.#room;
     throw new RopewalkError("UNSUPPORTED", "This daemon keeps no tokens.");
   }
+}
+
+/** The first is whoever serves first, so that copies give their alternatives; the others are one provider. */
+function chosenProvider(
+  room: TokenService,
+  { providers }: DeviceOffload,
+  policy: ProviderPolicy = "first",
+): ProviderChoice {
+  if (policy === "first" || providers.length < 2) return { skip: 0 };
+  return { id: room.chooseProvider(providers, policy) };
 }
 
 async function* readPieces(options: {

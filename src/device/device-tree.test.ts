@@ -135,6 +135,31 @@ test("what was opened is closed when a later member cannot be opened or does not
   assert.deepEqual(world.events.splice(0), ["open a", "open b", "close a", "close b"]);
 });
 
+test("frozen views are told by their names, and two of one name are refused", async () => {
+  const stack = (outer: object) => ({
+    layer: "snapshot",
+    ...outer,
+    members: [{ layer: "snapshot", members: [{ volume: "a" }, { volume: "b" }] }, { volume: "c" }],
+  });
+  const sizes = { a: 4096, b: 4096, c: 4096 };
+  const world = treeWorld(sizes);
+  const told: string[] = [];
+  const frozenView: DeviceTreeOptions["frozenView"] = ({ name, where }, view) =>
+    void told.push(`${name} at ${where}, ${view.sizeBytes}`);
+  const device = await buildDeviceTree(stack({ viewName: "outer" }), { ...world, frozenView });
+  assert.deepEqual(told, ["frozen at stack.members[0], 4096", "outer at stack, 4096"]);
+  await device.close();
+
+  const refused = treeWorld(sizes);
+  await assert.rejects(buildDeviceTree(stack({}), refused), { code: "INVALID_CONFIG", message: /"frozen"/ });
+  const count = (what: string) => refused.events.filter((event) => event.startsWith(what)).length;
+  assert.deepEqual([count("open"), count("close")], [3, 3]);
+  assert.throws(() => checkDeviceTree(stack({ viewName: "Outer" })), {
+    code: "INVALID_CONFIG",
+    message: /stack\.viewName: "Outer" cannot name/,
+  });
+});
+
 test("the volumes and files of a description are told without opening any", () => {
   const stack = {
     layer: "copies",

@@ -19,7 +19,7 @@ import {
   type ParameterTable,
   parseParameters,
 } from "./layers/parameters.ts";
-import type { TreeLayerKind } from "./layers/tree-layer.ts";
+import type { FrozenViewPlace, TreeLayerKind } from "./layers/tree-layer.ts";
 import { SharedDevice } from "./shared-device.ts";
 import { TREE_LAYER_KINDS } from "./tree-layer-kinds.ts";
 
@@ -36,8 +36,8 @@ export interface DeviceTreeOptions {
   /** Gives a device without token copies such ones, kept beside it (T19). `id` names the leaf. */
   readonly emulate: (device: BlockDevice, id: string) => BlockDevice;
   readonly world: LayerWorld;
-  /** Told of the frozen view that a layer `snapshot` keeps, by the layer's place. */
-  readonly frozenView?: (where: string, view: BlockDevice) => void;
+  /** Told of the frozen views that layers `snapshot` keep, each of another name. */
+  readonly frozenView?: (place: FrozenViewPlace, view: BlockDevice) => void;
 }
 
 type LeafKind = "volume" | "file" | "nbd";
@@ -169,6 +169,7 @@ function leafName(kind: LeafKind, value: unknown, where: string): string {
 class TreeBuilder {
   readonly #options: DeviceTreeOptions;
   readonly #leaves = new Map<string, SharedDevice>();
+  readonly #views = new Set<string>();
 
   constructor(options: DeviceTreeOptions) {
     this.#options = options;
@@ -179,7 +180,8 @@ class TreeBuilder {
     const members: BlockDevice[] = [];
     try {
       for (const member of node.members) members.push(await this.build(member));
-      const { world, frozenView = () => {} } = this.#options;
+      const { world } = this.#options;
+      const frozenView = (place: FrozenViewPlace, view: BlockDevice) => this.#frozenView(place, view);
       return checkDevice(
         await node.kind.create(members, node.parameters, { world, where: node.where, frozenView }),
       );
@@ -187,6 +189,14 @@ class TreeBuilder {
       await Promise.allSettled(members.map((member) => member.close()));
       throw error;
     }
+  }
+
+  #frozenView(place: FrozenViewPlace, view: BlockDevice): void {
+    const { name, where } = place;
+    if (this.#views.has(name))
+      throw invalid(where, `calls its view ${quoted(name)}, as another layer of the stack does`);
+    this.#views.add(name);
+    this.#options.frozenView?.(place, view);
   }
 
   async #leaf({ leaf, name }: Leaf): Promise<BlockDevice> {

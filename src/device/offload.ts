@@ -73,6 +73,8 @@ export interface OffloadWriteRequest {
   /** Durable before it completes. */
   readonly fua: boolean;
   readonly isProtected: boolean;
+  /** More of the same request follows from the same tokens: one of a single use does not end with this part. */
+  readonly isPart?: boolean;
   /** Ends it early; what was written stays. */
   readonly signal?: AbortSignal;
 }

@@ -4,7 +4,7 @@
  *     pool/           the pool
  *     pool.new/       a pool that is being made; a rest of a start that was interrupted
  *     admin.key       token.key            endpoints.json       nbd.sock
- *     reservations/   persistent reservations, by the volume's UUID
+ *     reservations/   persistent reservations and SANITIZE that is not complete, by the volume's UUID
  *     stacks/         descriptions of the volumes that are stacks, by name
  *
  * Always holds: looking changes nothing; a pool appears under its name only when it was made whole; what a

@@ -100,12 +100,17 @@ class LatePeer implements Peer {
   get description(): string {
     return this.#known?.description ?? this.kind;
   }
+
+  get localAddress(): string | undefined {
+    return this.#known?.localAddress;
+  }
 }
 
 function peerOf(address: StreamAddress, socket: Socket): Peer {
   if (address.kind === "unix") return { kind: "unix", loopback: true, description: "unix" };
   const host = socket.remoteAddress ?? "";
-  return { kind: "tcp", loopback: isLoopback(host), description: `${host}:${socket.remotePort ?? 0}` };
+  const description = `${host}:${socket.remotePort ?? 0}`;
+  return { kind: "tcp", loopback: isLoopback(host), description, localAddress: socket.localAddress };
 }
 
 /** Whether a numeric address can only be reached from this machine. */

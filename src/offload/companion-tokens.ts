@@ -15,6 +15,8 @@ export const CHECKSUMMED_BYTES_MAX = 2 ** 32;
 export interface TokenEnvelope {
   /** Any one of them suffices. */
   readonly primaries: readonly Uint8Array[];
+  /** There is one for a primary. */
+  readonly hasChecksums: boolean;
   /** What the data of a primary must add up to. */
   checksumsOf(primary: TokenFields): readonly Uint8Array[];
 }
@@ -53,7 +55,8 @@ export function openEnvelope(
       "TOKEN_UNKNOWN",
       "A companion is unknown, or its primary token is missing; hand in the tokens whole, or leave it out.",
     );
-  return { primaries, checksumsOf: ({ id }) => checksums.get(idText(id)) ?? [] };
+  const hasChecksums = checksums.size > 0;
+  return { primaries, hasChecksums, checksumsOf: ({ id }) => checksums.get(idText(id)) ?? [] };
 }
 
 function idText(id: Uint8Array): string {

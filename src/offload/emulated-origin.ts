@@ -8,9 +8,10 @@
  */
 import { RopewalkError } from "../base/errors.ts";
 import type { BlockDevice, ByteRange, Completion, Extent } from "../device/mod.ts";
+import { KeptChecksums } from "./kept-checksums.ts";
 import { PRESERVED_BLOCK_BYTES, PreservedBlocks } from "./preserved-blocks.ts";
 import { RangeIndex } from "./range-index.ts";
-import { readWhole, type TokenBacking, type TokenContent, type TokenOrigin } from "./token-backing.ts";
+import type { TokenBacking, TokenContent, TokenOrigin } from "./token-backing.ts";
 
 const SAVED_AT_ONCE_BYTES = 2 ** 20;
 
@@ -20,12 +21,16 @@ export interface EmulatedOriginEvents {
   /** Memory of preserved blocks is full; gives up a token of the origin, or says that there is none. */
   giveUp(origin: EmulatedOrigin): boolean;
   closed(origin: EmulatedOrigin): void;
+  /** So much is about to be saved; may give up a token of the origin for it. */
+  saving(origin: EmulatedOrigin, bytes: number): void;
 }
 
 export class EmulatedOrigin implements TokenOrigin {
   readonly provider: string;
   readonly description: string;
   readonly watched = new RangeIndex();
+  /** Of what token writes left here. */
+  readonly checksums: KeptChecksums;
   readonly #events: EmulatedOriginEvents;
   readonly #preservedBytesMax: number;
   readonly #openings = new Set<BlockDevice>();
@@ -45,8 +50,13 @@ export class EmulatedOrigin implements TokenOrigin {
     id: string;
     description: string;
     preservedBytesMax: number;
+    checksumBytesMax: number;
     events: EmulatedOriginEvents;
   }) {
+    this.checksums = new KeptChecksums({
+      bytesMax: options.checksumBytesMax,
+      description: options.description,
+    });
     this.provider = options.id;
     this.description = options.description;
     this.#preservedBytesMax = options.preservedBytesMax;
@@ -68,9 +78,8 @@ export class EmulatedOrigin implements TokenOrigin {
   }
 
   /** Binds the data as it is between two changes; counted once for the caller. */
-  async bind(ranges: readonly ByteRange[]): Promise<EmulatedBinding> {
-    while (this.#binding !== undefined) await this.#binding;
-    const bound = this.#whenQuiet().then(() => {
+  bind(ranges: readonly ByteRange[]): Promise<EmulatedBinding> {
+    return this.betweenChanges(() => {
       if (this.#isChangedSinceBind) this.#time += 1;
       this.#isChangedSinceBind = false;
       const binding = new EmulatedBinding(this, this.#nextBinding++, this.#time);
@@ -78,9 +87,15 @@ export class EmulatedOrigin implements TokenOrigin {
       this.#kept.add(binding.number, ranges);
       return binding;
     });
-    this.#binding = bound;
+  }
+
+  /** Does something in a moment in which no change is under way; changes that come wait for it. */
+  async betweenChanges<Result>(act: () => Result): Promise<Result> {
+    while (this.#binding !== undefined) await this.#binding;
+    const done = this.#whenQuiet().then(act);
+    this.#binding = done;
     try {
-      return await bound;
+      return await done;
     } finally {
       this.#binding = undefined;
     }
@@ -94,6 +109,7 @@ export class EmulatedOrigin implements TokenOrigin {
   /** Lets a change through `act` when what it overwrites is saved. */
   change(offset: number, length: number, act: () => Completion): Completion {
     if (length === 0) return act();
+    if (!this.checksums.isIdle) this.checksums.changed(offset, length);
     if (this.#binding !== undefined) return this.#changeLater(offset, length, act);
     if (!this.watched.isEmpty) this.#events.changed(this.watched.find(offset, length));
     // The watch knows a token from when it was handed out, the binding from when its data was bound.
@@ -116,8 +132,9 @@ export class EmulatedOrigin implements TokenOrigin {
   }
 
   async #changeLater(offset: number, length: number, act: () => Completion): Promise<void> {
+    const { actor } = this.checksums;
     while (this.#binding !== undefined) await this.#binding.catch(() => undefined);
-    await this.change(offset, length, act);
+    await this.checksums.acting(actor, () => this.change(offset, length, act));
   }
 
   #changed(): void {
@@ -149,6 +166,8 @@ export class EmulatedOrigin implements TokenOrigin {
       if (!this.#events.giveUp(this)) this.#dropAll();
       if (!this.#kept.touches(start, PRESERVED_BLOCK_BYTES)) return undefined;
     }
+    this.#events.saving(this, PRESERVED_BLOCK_BYTES);
+    if (!this.#kept.touches(start, PRESERVED_BLOCK_BYTES)) return undefined;
     return this.#read(block, start);
   }
 
@@ -219,9 +238,10 @@ export class EmulatedOrigin implements TokenOrigin {
     const unit = device.geometry.minimumBlockBytes;
     const start = offset - (offset % unit);
     const end = Math.ceil((offset + target.length) / unit) * unit;
-    if (start === offset && end === offset + target.length) return readWhole(device, offset, target);
+    if (start === offset && end === offset + target.length)
+      return this.checksums.read(device, offset, target);
     const whole = new Uint8Array(end - start);
-    await readWhole(device, start, whole);
+    await this.checksums.read(device, start, whole);
     target.set(whole.subarray(offset - start, offset - start + target.length));
   }
 

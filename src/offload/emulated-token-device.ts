@@ -31,7 +31,8 @@ export class EmulatedTokenDevice implements BlockDevice {
   }
 
   read(offset: number, target: Uint8Array): Completion {
-    return this.#base.read(offset, target);
+    const { checksums } = this.#origin;
+    return checksums.isIdle ? this.#base.read(offset, target) : checksums.read(this.#base, offset, target);
   }
 
   write(offset: number, source: Uint8Array, flags: number): Completion {

@@ -212,3 +212,50 @@ test(
       await assert.rejects(read(source, request), { code: "TOKEN_UNSUPPORTED" }, JSON.stringify(request));
   }),
 );
+
+test(
+  "T23: a block that is no longer at its source is found by its hash in another map of the volume",
+  withBench(async (bench) => {
+    const [source, target] = [await bench.volume("a"), await bench.volume("b")];
+    const before = await bytesOf(source);
+    const token = await hash(source);
+    const { pool } = bench.simulated;
+    await pool.createSnapshot("a", "old");
+    await pool.createSnapshot("a", "s");
+    await source.write(MIB + 512, patternBytes(512, 77), 0);
+    await pool.createSnapshot("a", "late");
+    const { lengthBytes, movedBytes } = await copy(target, token);
+    assert.equal(lengthBytes, 2 * MIB);
+    assert.ok(movedBytes > 0);
+    assert.deepEqual(await bytesOf(target), before);
+    const some = new Uint8Array(1024);
+    assert.equal(await bench.room.read(token, MIB, some, HERE), 1024);
+    assert.deepEqual(some, before.slice(MIB, MIB + 1024));
+    for (const name of ["old", "s"]) await pool.deleteSnapshot("a", name);
+    await assert.rejects(copy(target, token), { code: "TOKEN_CANCELLED" });
+    await bench.room.close();
+    assert.deepEqual(pool.pins(), []);
+  }),
+);
+
+test(
+  "T23: a block whose source is gone is found by its hash where it was last seen, and compared there",
+  withBench(async (bench) => {
+    const source = await bench.volume("a");
+    const target = await bench.volume("b");
+    const before = await bytesOf(source);
+    const token = await hash(source);
+    const memory = bench.room.emulatedOver(new MemoryDevice({ sizeBytes: 3 * MIB }), {
+      id: "memory",
+      description: "a memory",
+    });
+    await memory.write(MIB, before, 0);
+    await hash(memory, { ranges: [{ offsetBytes: MIB, lengthBytes: 2 * MIB }] });
+    await source.close();
+    await bench.simulated.pool.deleteVolume("a");
+    assert.equal((await copy(target, token)).lengthBytes, 2 * MIB);
+    assert.deepEqual(await bytesOf(target), before);
+    await memory.write(2 * MIB, patternBytes(512, 78), 0);
+    await assert.rejects(copy(target, token), { code: "TOKEN_DELETED" });
+  }),
+);

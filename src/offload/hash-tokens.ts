@@ -1,15 +1,18 @@
 /**
  * Tokens that are made of hashes of their blocks (T23): the source is found by the token's locator and read as it is when
- * the use begins, and a block whose hash is another ends the use before anything of it is written.
+ * the use begins. A block whose hash is another there is looked for by its hash: in the other maps of the same volume, and
+ * where a block of that hash was last seen; when it is nowhere, the use ends before anything of it is written.
  *
- * Always holds: what was compared is what is used, as a use has a frozen map of its own; nothing is kept between uses.
+ * Always holds: what was compared is what is used, as a use has frozen maps of its own; nothing is kept for a token.
  * Errors: TOKEN_EXPIRED, TOKEN_DELETED (the source is gone), TOKEN_CANCELLED (it changed), INVALID_RANGE.
  */
 import { Deferred } from "../base/deferred.ts";
 import type { RopewalkError } from "../base/errors.ts";
 import type { ByteRange } from "../device/mod.ts";
 import type { Clock } from "../ports/mod.ts";
-import type { TokenBacking, TokenContent } from "./token-backing.ts";
+import { KnownPlaces } from "./known-places.ts";
+import { PatchedContent } from "./patched-content.ts";
+import type { TokenBacking } from "./token-backing.ts";
 import type { TokenFields } from "./token-bytes.ts";
 import type { TokenLedger } from "./token-ledger.ts";
 import type { TokenOrigins } from "./token-origins.ts";
@@ -17,6 +20,9 @@ import { HASHED_BYTES_MAX, type HashPayload, hashedBlockBytes } from "./token-pa
 import { TokenRanges } from "./token-ranges.ts";
 import type { TokenInfo } from "./token-service.ts";
 import { hashToken, type TokenUse } from "./token-use.ts";
+
+/** Maps of the source's volume in which a block is looked for. */
+const RELATIVES_MAX = 16;
 
 type HashFields = TokenFields & { readonly payload: HashPayload };
 
@@ -26,6 +32,7 @@ export class HashTokens {
   readonly #origins: TokenOrigins;
   readonly #stopped: () => RopewalkError | undefined;
   readonly #running = new Set<Deferred>();
+  readonly #places = new KnownPlaces();
 
   constructor(options: {
     clock: Clock;
@@ -51,10 +58,14 @@ export class HashTokens {
         throw this.#ledger.refuse("INVALID_RANGE", "The range ends past the end of what is to be hashed.");
       const blockBytes = hashedBlockBytes(ranges.lengthBytes);
       const hashes: Uint8Array[] = [];
-      for (const block of blocksOf({ offsetBytes: 0, lengthBytes: ranges.lengthBytes }, ranges, blockBytes))
-        hashes.push(await this.#hash(data, block));
       const { offsetBytes } = ranges.ranges[0]!;
-      return { payload: { kind: "hash", locator: source.locator, offsetBytes, blockBytes, hashes }, ranges };
+      const { locator } = source;
+      for (const block of blocksOf({ offsetBytes: 0, lengthBytes: ranges.lengthBytes }, ranges, blockBytes)) {
+        const hash = await this.#hash(data, block);
+        hashes.push(hash);
+        this.#places.seen(hash, { locator, offsetBytes: offsetBytes + block.offsetBytes });
+      }
+      return { payload: { kind: "hash", locator, offsetBytes, blockBytes, hashes }, ranges };
     });
   }
 
@@ -91,30 +102,30 @@ export class HashTokens {
     if (ledger.nowMs() >= fields.expiresAtMs)
       throw ledger.refuse("TOKEN_EXPIRED", "The token's time is over.");
     const live = this.#origins.liveAt(payload.locator);
-    if (live === undefined)
-      throw ledger.refuse("TOKEN_DELETED", "What the hash token was made of is gone or not open.");
     ledger.counters.used += 1;
     const finished = new Deferred();
     this.#running.add(finished);
     const ranges = new TokenRanges([{ offsetBytes: payload.offsetBytes, lengthBytes }]);
-    let content: TokenContent | undefined;
+    let content: PatchedContent | undefined;
     const finish = async () => {
       content?.close();
       this.#running.delete(finished);
       finished.resolve();
     };
     try {
-      content = await live.open(ranges.ranges);
-      if (!ranges.isInside(content.sizeBytes)) throw this.#changed(live, "it is shorter now");
+      content = new PatchedContent(await live?.open(ranges.ranges));
       const data = { ranges, content };
       return {
         ...data,
         verify: async (part, goOn) => {
           for (const block of blocksOf(part, ranges, payload.blockBytes)) {
             const hash = payload.hashes[block.offsetBytes / payload.blockBytes]!;
-            if (Buffer.compare(await this.#hash(data, block, goOn), hash) === 0) continue;
             const at = payload.offsetBytes + block.offsetBytes;
-            throw this.#changed(live, `the block of ${block.lengthBytes} bytes at ${at} differs`);
+            const isInside = at + block.lengthBytes <= data.content.sizeBytes;
+            if (isInside && Buffer.compare(await this.#hash(data, block, goOn), hash) === 0) continue;
+            const { lengthBytes } = block;
+            if (await this.#findElsewhere(data.content, { payload, hash, at, lengthBytes, goOn })) continue;
+            throw this.#lost(live, { at, lengthBytes });
           }
         },
         stopped: this.#stopped,
@@ -154,11 +165,55 @@ export class HashTokens {
     if (stopped !== undefined) throw stopped;
   }
 
-  #changed(live: TokenBacking, how: string): RopewalkError {
+  /** Patches a block in that is not at its source any more; false when it is nowhere. */
+  async #findElsewhere(
+    content: PatchedContent,
+    lost: { payload: HashPayload; hash: Uint8Array; at: number; lengthBytes: number; goOn: () => void },
+  ): Promise<boolean> {
+    const { hash, at, lengthBytes, goOn } = lost;
+    for (const { backing, fromBytes } of this.#candidates(lost)) {
+      const range = { offsetBytes: fromBytes, lengthBytes };
+      // It may be deleted in this moment.
+      const found = await backing.open([range]).catch(() => undefined);
+      if (found === undefined) continue;
+      let isTaken = false;
+      try {
+        if (fromBytes + lengthBytes > found.sizeBytes) continue;
+        const data = { ranges: new TokenRanges([range]), content: found };
+        const whole = { offsetBytes: 0, lengthBytes };
+        isTaken = Buffer.compare(await this.#hash(data, whole, goOn), hash) === 0;
+      } finally {
+        if (isTaken) content.patch({ offsetBytes: at, lengthBytes, content: found, fromBytes });
+        else found.close();
+      }
+      if (isTaken) return true;
+    }
+    return false;
+  }
+
+  *#candidates({
+    payload,
+    hash,
+    at,
+  }: {
+    payload: HashPayload;
+    hash: Uint8Array;
+    at: number;
+  }): Generator<{ backing: TokenBacking; fromBytes: number }> {
+    const place = this.#places.find(hash);
+    const seen = place && this.#origins.liveAt(place.locator);
+    if (seen !== undefined) yield { backing: seen, fromBytes: place!.offsetBytes };
+    for (const backing of this.#origins.relativesOf(payload.locator, RELATIVES_MAX))
+      yield { backing, fromBytes: at };
+  }
+
+  #lost(live: TokenBacking | undefined, { at, lengthBytes }: { at: number; lengthBytes: number }) {
+    if (live === undefined)
+      return this.#ledger.refuse("TOKEN_DELETED", "What the hash token was made of is gone or not open.");
     const source = live.origin.description;
     return this.#ledger.refuse(
       "TOKEN_CANCELLED",
-      `${source} changed since the hash token was made: ${how}; ask for a new token or copy plainly.`,
+      `${source} changed since the hash token was made: the block of ${lengthBytes} bytes at ${at} differs; ask for a new token or copy plainly.`,
     );
   }
 }

@@ -35,6 +35,11 @@ export class RunningTokens {
     return Promise.all([...(runs ?? [])].map(({ finished }) => finished));
   }
 
+  /** Of live tokens that are in use. */
+  slots(): Iterable<number> {
+    return this.#bySlot.keys();
+  }
+
   allFinished(): Promise<unknown> {
     return Promise.all([...this.#running].map(({ finished }) => finished));
   }

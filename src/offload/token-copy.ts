@@ -8,6 +8,7 @@
 import { type ErrorCode, RopewalkError } from "../base/errors.ts";
 import type { BlockDevice, ByteRange, OffloadWriteRequest, OffloadWriteResult } from "../device/mod.ts";
 import { type Clock, nextTurn } from "../ports/mod.ts";
+import type { KeptWrite } from "./kept-checksums.ts";
 import { readToken, type TokenUse } from "./token-use.ts";
 
 const PAGE_BYTES = 4096;
@@ -29,17 +30,32 @@ export interface CopyTarget {
     offset: number;
     length: number;
   }) => Promise<void>;
+  /** Where the checksums of companions are kept for later reads. */
+  readonly checksums?: ChecksumKeeper;
+}
+
+/** Keeps the checksums of one token write after the other. */
+export interface ChecksumKeeper {
+  begin(request: OffloadWriteRequest): Promise<KeptWrite>;
+  acting<Result>(write: KeptWrite, act: () => Result): Result;
+  end(write: KeptWrite, lengthBytes: number): void;
 }
 
 export interface CopySource {
   /** Begins a use of a token; undefined: the token of zeros. TOKEN_ errors */
   begin(token: Uint8Array, channel: { isProtected: boolean }): Promise<TokenUse | undefined>;
   readonly clock: Clock;
+  /** A provider's token was used so far. */
+  used(provider: string, done: { bytes: number; movedBytes: number }): void;
+  /** So much was read and written. */
+  moved(bytes: number): void;
 }
 
 export class TokenCopy {
   readonly #source: CopySource;
   readonly #target: CopyTarget;
+  /** Has what `act` issues known as the copy's own. */
+  readonly #acting: <Result>(act: () => Result) => Result;
   readonly #request: OffloadWriteRequest;
   readonly #blockBytes: number;
   readonly #asked: number;
@@ -49,8 +65,11 @@ export class TokenCopy {
   /** The token's side failed, so that another token may do better. */
   #isSourceAtFault = false;
 
-  constructor(source: CopySource, target: CopyTarget, request: OffloadWriteRequest) {
+  constructor(source: CopySource, target: CopyTarget, request: OffloadWriteRequest, kept?: KeptWrite) {
     this.#source = source;
+    const { checksums } = target;
+    this.#acting = (act) =>
+      kept === undefined || checksums === undefined ? act() : checksums.acting(kept, act);
     this.#target = target;
     this.#request = request;
     this.#blockBytes = target.device.geometry.minimumBlockBytes;
@@ -83,6 +102,7 @@ export class TokenCopy {
     const { isProtected, tokenOffsetBytes } = this.#request;
     const use = await this.#source.begin(token, { isProtected });
     if (use === undefined) return this.#zeros();
+    const [doneBefore, movedBefore] = [this.#done, this.#moved];
     try {
       const length = Math.min(this.#asked, Math.max(0, use.ranges.lengthBytes - tokenOffsetBytes));
       const end = length - (length % this.#blockBytes);
@@ -100,6 +120,11 @@ export class TokenCopy {
         if (this.#done > before) await nextTurn(this.#source.clock);
       }
     } finally {
+      if (use.provider !== undefined)
+        this.#source.used(use.provider, {
+          bytes: this.#done - doneBefore,
+          movedBytes: this.#moved - movedBefore,
+        });
       await use.finish({ isUsed: this.#done === this.#asked });
     }
   }
@@ -203,10 +228,15 @@ export class TokenCopy {
     // What was read may have been overwritten meanwhile by somebody whom an emulated provider lets through no more.
     this.#checkGoingOn(use);
     this.#isSourceAtFault = false;
-    await this.#target.device.write(to, bytes, 0);
+    await this.#acting(() => this.#target.device.write(to, bytes, 0));
     this.#isSourceAtFault = true;
     this.#done += bytes.length;
-    this.#moved += bytes.length * 2;
+    this.#countMoved(bytes.length * 2);
+  }
+
+  #countMoved(bytes: number): void {
+    this.#moved += bytes;
+    this.#source.moved(bytes);
   }
 
   /** One memory for all pieces: a piece is written before the next is read. */
@@ -221,11 +251,11 @@ export class TokenCopy {
     if (this.#target.device.capabilities.zero === "absent") {
       const { maximumRequestBytes } = this.#target.device.geometry;
       const zeros = new Uint8Array(Math.min(length, MOVED_BYTES_MAX, maximumRequestBytes));
-      await this.#target.device.write(offset, zeros, 0);
+      await this.#acting(() => this.#target.device.write(offset, zeros, 0));
       this.#done += zeros.length;
-      this.#moved += zeros.length;
+      this.#countMoved(zeros.length);
     } else {
-      await this.#target.device.zero(offset, length, 0);
+      await this.#acting(() => this.#target.device.zero(offset, length, 0));
       this.#done += length;
     }
     this.#isSourceAtFault = wasSourceAtFault;

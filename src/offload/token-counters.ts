@@ -1,8 +1,20 @@
 /** Counts of the token room since it was opened; all but `live` only grow. */
 
-export const CANCEL_REASONS = ["changed", "count", "memory", "held", "pins", "preserved", "closed"] as const;
+export const CANCEL_REASONS = [
+  "changed",
+  "count",
+  "memory",
+  "held",
+  "pins",
+  "preserved",
+  "overhead",
+  "cost",
+  "latency",
+  "provider",
+  "closed",
+] as const;
 
-/** Why a token was cancelled: its data changed, a limit was met, or its device is gone. */
+/** Why a token was cancelled: its data changed, a limit was met, its provider asked for it, or its device is gone. */
 export type CancelReason = (typeof CANCEL_REASONS)[number];
 
 export class TokenCounters {
@@ -20,6 +32,10 @@ export class TokenCounters {
     held: 0,
     pins: 0,
     preserved: 0,
+    overhead: 0,
+    cost: 0,
+    latency: 0,
+    provider: 0,
     closed: 0,
   };
   /** Requests for tokens or with tokens that were refused, whatever the reason. */

@@ -8,21 +8,28 @@
  */
 import { assert } from "../base/assert.ts";
 import { type ErrorCode, RopewalkError } from "../base/errors.ts";
+import { quoted } from "../base/object-name.ts";
 import type { Clock, Random } from "../ports/mod.ts";
+import { POOL_PROVIDER } from "./pool-origin.ts";
+import { ProviderLoads } from "./provider-loads.ts";
 import { RunningTokens } from "./running-tokens.ts";
 import type { TokenBacking } from "./token-backing.ts";
 import { TOKEN_ID_BYTES, TOKEN_NONCE_BYTES, type TokenBytes, type TokenFields } from "./token-bytes.ts";
 import { type CancelReason, TokenCounters } from "./token-counters.ts";
 import { TokenDeadlines } from "./token-deadlines.ts";
+import { TokenLoad } from "./token-load.ts";
 import { TokenPressure } from "./token-pressure.ts";
 import { Column } from "./token-rows.ts";
 import { TokenRun } from "./token-run.ts";
-import type { TokenInfo } from "./token-service.ts";
+import type { Revocation, TokenInfo } from "./token-service.ts";
 import type { TokenSettings } from "./token-settings.ts";
 import { type NewToken, RowFlag, TokenTable } from "./token-table.ts";
 
 /** Tokens that a turn of the loop ends. */
 const TOKENS_PER_TURN = 200;
+
+/** Tokens that the pool has given up at a time. */
+const TOKENS_PER_REQUEST = 16;
 
 const UNKNOWN = "The token is unknown; ask for a new one or copy plainly.";
 
@@ -31,6 +38,8 @@ export class TokenLedger {
   readonly settings: TokenSettings;
   readonly bytes: TokenBytes;
   readonly pressure: TokenPressure;
+  readonly load: TokenLoad;
+  readonly providers: ProviderLoads;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #report: (sentence: string) => void;
@@ -51,10 +60,13 @@ export class TokenLedger {
     settings: TokenSettings;
     bytes: TokenBytes;
     report: (sentence: string) => void;
+    /** Whether the pool wants tokens to be given up; asked every few seconds. */
+    isPoolShort: () => boolean;
   }) {
     const { clock, settings } = options;
     this.#clock = clock;
     this.#random = options.random;
+    this.providers = new ProviderLoads(options.random);
     this.settings = settings;
     this.bytes = options.bytes;
     this.#report = options.report;
@@ -65,7 +77,15 @@ export class TokenLedger {
       nowMs: () => this.nowMs(),
       rows: this.#table.rows,
       expire: (slot) => void this.#end(slot, "expired"),
-      sweep: () => this.#endOrphans(),
+      sweep: () => {
+        this.#endOrphans();
+        if (options.isPoolShort()) this.giveUp({ provider: POOL_PROVIDER, count: TOKENS_PER_REQUEST });
+      },
+    });
+    this.load = new TokenLoad({
+      clock,
+      settings,
+      giveUpRunning: (reason) => void this.#giveUpLowest(this.#running.slots(), reason),
     });
     this.pressure = new TokenPressure({
       clock,
@@ -126,6 +146,18 @@ export class TokenLedger {
     throw this.refuse("TOKEN_UNKNOWN", UNKNOWN);
   }
 
+  /** Row of the token of an id as `info` says it, ended or not. NOT_FOUND */
+  findId(id: string): number {
+    const slot = this.#table.findId(id);
+    if (slot === undefined)
+      throw this.refuse(
+        "NOT_FOUND",
+        `No token that is known has the id ${quoted(id)}; list them for their ids.`,
+      );
+    this.#endIfOver(slot);
+    return slot;
+  }
+
   /** TOKEN_CHANNEL */
   checkChannel(fields: TokenFields, channel: { isProtected: boolean }): void {
     if (channel.isProtected || this.settings.allowUnprotected || !fields.isProtected) return;
@@ -169,12 +201,16 @@ export class TokenLedger {
       policy: table.policyOf(slot),
       deleteOnUse: table.has(slot, RowFlag.deleteOnUse),
       slot,
+      startedMs: this.#clock.nowMs(),
     });
     this.#running.add(run);
+    this.providers.began(backing.origin.provider);
     return run;
   }
 
   finishRun(run: TokenRun): void {
+    this.load.goesOn(run);
+    this.providers.ended(run.backing.origin.provider);
     this.#running.remove(run);
     run.backing.release();
     run.finish();
@@ -198,13 +234,11 @@ export class TokenLedger {
     return this.#end(slot, "cancelled");
   }
 
-  revoke(slot: number): Promise<void> {
-    return this.#table.isLive(slot) ? this.#end(slot, "revoked") : this.#whenEnded(slot);
-  }
-
-  /** It goes first when space is wanted. */
-  hint(slot: number): void {
-    if (this.#table.isLive(slot)) this.pressure.hint(slot);
+  /** Ends a token, or has it go first when space is wanted; one that has ended stays as it ended. */
+  async revoke(slot: number, { strength, as = "revoked" }: Revocation): Promise<void> {
+    const isLive = this.#table.isLive(slot);
+    if (strength === "mandatory") await (isLive ? this.#end(slot, as) : this.#whenEnded(slot));
+    else if (isLive) this.pressure.hint(slot);
   }
 
   /** Ends the creator's tokens that are not persistent, a slice a turn. */
@@ -229,16 +263,40 @@ export class TokenLedger {
 
   /** Cancels the lowest of the tokens behind which these stand; false when there is none. */
   giveUpOneOf(backings: Iterable<TokenBacking>, reason: CancelReason): boolean {
-    const { rows } = this.#table;
-    let lowest: number | undefined;
+    const slots: number[] = [];
     for (const backing of backings) {
       const { slot } = backing;
-      if (slot === undefined || this.#table.backingOf(slot) !== backing) continue;
-      if (lowest === undefined || rows.get(slot, Column.rank) < rows.get(lowest, Column.rank)) lowest = slot;
+      if (slot !== undefined && this.#table.backingOf(slot) === backing) slots.push(slot);
     }
+    return this.#giveUpLowest(slots, reason);
+  }
+
+  #giveUpLowest(slots: Iterable<number>, reason: CancelReason): boolean {
+    let lowest: number | undefined;
+    for (const slot of slots) if (lowest === undefined || this.#isBelow(slot, lowest)) lowest = slot;
     if (lowest === undefined) return false;
     void this.cancel(lowest, reason);
     return true;
+  }
+
+  /** A provider wants to be rid of some of its tokens: the lowest of those that hold data go. Says how many. */
+  giveUp({ provider, count }: { provider: string; count: number }): number {
+    const table = this.#table;
+    const chosen: number[] = [];
+    for (const slot of table.live())
+      if (table.policyOf(slot) !== "reference" && table.backingOf(slot)!.origin.provider === provider)
+        chosen.push(slot);
+    chosen.sort((one, other) => (this.#isBelow(one, other) ? -1 : 1));
+    chosen.length = Math.min(chosen.length, count);
+    for (const slot of chosen) void this.cancel(slot, "provider");
+    return chosen.length;
+  }
+
+  /** Whether the one goes before the other. */
+  #isBelow(one: number, other: number): boolean {
+    const { rows } = this.#table;
+    const ranks = rows.get(one, Column.rank) - rows.get(other, Column.rank);
+    return ranks < 0 || (ranks === 0 && rows.get(one, Column.usedAtMs) < rows.get(other, Column.usedAtMs));
   }
 
   /** No timer runs any more; resolves when all runs have stopped. */
@@ -331,7 +389,7 @@ export class TokenLedger {
       case "deleted":
         return new RopewalkError(
           "TOKEN_DELETED",
-          "The token's use is over, or what it was made of was deleted.",
+          "The token was deleted, its use is over, or what it was made of is gone.",
         );
     }
   }

@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import { type Clock, nextTurn } from "../ports/mod.ts";
 import { EmulatedLive, EmulatedOrigin } from "./emulated-origin.ts";
 import type { PinBoard } from "./pinned-map.ts";
-import { mapName, POOL_PROVIDER, type PoolObject, PoolOrigin } from "./pool-origin.ts";
+import { findPoolObject, mapName, POOL_PROVIDER, type PoolObject, PoolOrigin } from "./pool-origin.ts";
 import type { TokenBacking, TokenOrigin } from "./token-backing.ts";
 import type { TokenLedger } from "./token-ledger.ts";
 import { LOCATOR_BYTES } from "./token-payload.ts";
@@ -73,9 +73,14 @@ export class TokenOrigins {
     origin = new EmulatedOrigin({
       ...options,
       preservedBytesMax: this.#ledger.settings.preservedBytesMax,
+      checksumBytesMax: this.#ledger.settings.checksumBytesMax,
       events: {
         changed: (slots) => this.cancelChanged(slots),
         giveUp: (given) => this.#ledger.giveUpOneOf(given.bindings(), "preserved"),
+        saving: (given, bytes) => {
+          if (this.#ledger.load.isOverheadAbove(bytes))
+            this.#ledger.giveUpOneOf(given.bindings(), "overhead");
+        },
         closed: (given) => {
           this.#emulated.delete(given.provider);
           this.#ledger.cancelOrigin(given);
@@ -96,6 +101,18 @@ export class TokenOrigins {
     if (emulated !== undefined) return new EmulatedLive(emulated);
     const object = this.#objectAt(locator);
     return object && this.ofPool(object).followed;
+  }
+
+  /** Other maps of the same volume, the newest first: what the one of the locator no longer holds may be in them. */
+  *relativesOf(locator: Uint8Array, countMax: number): Generator<TokenBacking> {
+    const object = this.#objectAt(locator);
+    if (object === undefined) return;
+    const { volume, snapshot } = object.map;
+    if (snapshot !== undefined) yield this.ofPool(findPoolObject(this.#pool, { volume })).followed;
+    const snapshots = this.#pool.snapshots(volume).filter(({ name }) => name !== snapshot);
+    const newest = snapshots.sort((one, other) => other.sequence - one.sequence).slice(0, countMax);
+    for (const { id: objectId, uuid, name } of newest)
+      yield this.ofPool({ map: { volume, snapshot: name }, objectId, uuid }).followed;
   }
 
   /** Its provider and its description. */

@@ -626,3 +626,27 @@ test(
     assert.equal(bench.pins(), 0);
   }),
 );
+
+test(
+  "T10: a token that is deleted on request answers deleted, one that is revoked by its id revoked",
+  withBench(async (bench) => {
+    const source = await bench.volume("a", MIB);
+    const [deleted, byId, first] = [await bind(source), await bind(source), await bind(source)];
+    await bench.room.revoke(deleted, { strength: "mandatory", as: "deleted" });
+    await assert.rejects(copy(source, deleted), { code: "TOKEN_DELETED" });
+    const { id } = bench.room.show(byId, HERE);
+    await bench.room.revokeId(id, { strength: "mandatory" });
+    await assert.rejects(copy(source, byId), { code: "TOKEN_REVOKED" });
+    // Whoever comes later changes nothing of how it ended.
+    await bench.room.revoke(deleted, { strength: "mandatory" });
+    await bench.room.revokeId(id, { strength: "mandatory", as: "deleted" });
+    assert.deepEqual(
+      [deleted, byId, first].map((token) => bench.room.show(token, HERE).state),
+      ["deleted", "revoked", "valid"],
+    );
+    const { counters } = bench.room;
+    assert.deepEqual([counters.deleted, counters.revoked, counters.live], [1, 1, 1]);
+    for (const other of ["0".repeat(16), "", "zz", `${id}0`])
+      await assert.rejects(bench.room.revokeId(other, { strength: "mandatory" }), { code: "NOT_FOUND" });
+  }),
+);

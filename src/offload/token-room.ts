@@ -24,7 +24,7 @@ import { findPoolObject, POOL_PROVIDER, type PoolOrigin } from "./pool-origin.ts
 import { PoolTokenDevice } from "./pool-token-device.ts";
 import type { TokenBacking } from "./token-backing.ts";
 import { TokenBytes, UNIT_NAME_BYTES } from "./token-bytes.ts";
-import type { CopyTarget } from "./token-copy.ts";
+import type { ChecksumKeeper, CopyTarget } from "./token-copy.ts";
 import type { TokenCounters } from "./token-counters.ts";
 import { TokenLedger } from "./token-ledger.ts";
 import { emulatedLocator, poolLocator, TokenOrigins } from "./token-origins.ts";
@@ -32,7 +32,7 @@ import type { TokenPool } from "./token-pool.ts";
 import { providerIds, providerOf } from "./token-providers.ts";
 import { TokenRanges } from "./token-ranges.ts";
 import { checkReadRequest } from "./token-request.ts";
-import type { PoolMap, TokenInfo, TokenService } from "./token-service.ts";
+import type { PoolMap, ProviderPolicy, Revocation, TokenInfo, TokenService } from "./token-service.ts";
 import { completeTokenSettings, type GivenTokenSettings, type TokenSettings } from "./token-settings.ts";
 import { type TokenChannel, TokenUses } from "./token-uses.ts";
 
@@ -64,15 +64,23 @@ export class TokenRoom implements TokenService {
   readonly #ledger: TokenLedger;
   readonly #origins: TokenOrigins;
   readonly #uses: TokenUses;
+  readonly #clock: Clock;
   readonly #plants: ReadonlySet<string>;
   #closing: Promise<void> | undefined;
 
   private constructor(options: TokenRoomOptions) {
     const { pool, clock, random, report } = options;
     this.#pool = pool;
+    this.#clock = clock;
     this.settings = completeTokenSettings(options.settings ?? {});
     const { settings } = this;
-    const ledger = new TokenLedger({ clock, random, settings, bytes: new TokenBytes(options.key), report });
+    const isPoolShort = () => {
+      if (settings.poolFreeBytesMin === 0) return false;
+      const { sizeBytes, liveBytes } = pool.status();
+      return sizeBytes - liveBytes < settings.poolFreeBytesMin;
+    };
+    const bytes = new TokenBytes(options.key);
+    const ledger = new TokenLedger({ clock, random, settings, bytes, report, isPoolShort });
     this.#ledger = ledger;
     this.#plants = options.plants ?? new Set();
     this.#origins = new TokenOrigins({ pool, clock, ledger, report, plants: this.#plants });
@@ -141,7 +149,7 @@ export class TokenRoom implements TokenService {
       await this.#pool.graft({ source: { pin }, volume, ...rest });
     };
     return this.#offload(POOL_PROVIDER, below, snapshot === undefined ? { device, graft } : { device }, {
-      unit: unitName(origin.object.uuid.replaceAll("-", "")),
+      unit: unitName(createHash("sha256").update(origin.object.uuid).digest("hex")),
       locator: poolLocator(origin),
       live: origin.followed,
       bind: (request, facts) => this.#bindPool(origin, request, facts),
@@ -154,10 +162,16 @@ export class TokenRoom implements TokenService {
     below: DeviceOffload | undefined,
   ): DeviceOffload {
     const live = new EmulatedLive(origin);
+    const { checksums } = origin;
+    const keeper: ChecksumKeeper = {
+      begin: (request) => origin.betweenChanges(() => checksums.begin(request)),
+      acting: (write, act) => checksums.acting(write, act),
+      end: (write, lengthBytes) => checksums.end(write, { lengthBytes, sizeBytes: device.sizeBytes }),
+    };
     return this.#offload(
       origin.provider,
       below,
-      { device },
+      checksums.isOff ? { device } : { device, checksums: keeper },
       {
         unit: unitName(createHash("sha256").update(origin.provider).digest("hex")),
         locator: emulatedLocator(origin),
@@ -184,12 +198,27 @@ export class TokenRoom implements TokenService {
   ): DeviceOffload {
     return {
       providers: providerIds(id, below),
-      read: (request) => providerOf(id, below, request)?.() ?? this.#issue(request, provider),
+      read: (request) =>
+        providerOf(id, below, request)?.() ?? this.#measured(id, () => this.#issue(request, provider)),
       write: (request) => this.#uses.write(target, below, request),
     };
   }
 
   // ---- giving tokens ----
+
+  /** A token read of a provider, for those who choose among several. */
+  async #measured<Result>(id: string, issue: () => Promise<Result>): Promise<Result> {
+    const { providers } = this.#ledger;
+    const startedMs = this.#clock.nowMs();
+    providers.began(id);
+    try {
+      const result = await issue();
+      providers.answered(id, this.#clock.nowMs() - startedMs);
+      return result;
+    } finally {
+      providers.ended(id);
+    }
+  }
 
   async #issue(given: OffloadReadRequest, provider: TokenProvider): Promise<OffloadReadResult> {
     this.#uses.checkOpen();
@@ -278,8 +307,20 @@ export class TokenRoom implements TokenService {
     return this.#uses.read(token, offset, target, channel);
   }
 
-  revoke(token: Uint8Array, options: { strength: "mandatory" | "hint" }): Promise<void> {
+  revoke(token: Uint8Array, options: Revocation): Promise<void> {
     return this.#uses.revoke(token, options);
+  }
+
+  revokeId(id: string, options: Revocation): Promise<void> {
+    return this.#uses.revokeId(id, options);
+  }
+
+  chooseProvider(providers: readonly string[], policy: ProviderPolicy): string {
+    return this.#ledger.providers.choose(providers, policy);
+  }
+
+  giveUp(wanted: { provider: string; count: number }): number {
+    return this.#ledger.giveUp(wanted);
   }
 
   endCreator(creator: string): void {
@@ -292,7 +333,10 @@ export class TokenRoom implements TokenService {
   }
 }
 
-/** An NAA name of the kind that is assigned locally (SPC-4, 7.8.6.6.5), from hexadecimal digits. */
+/**
+ * An NAA name of the kind that is assigned locally (SPC-4, 7.8.6.6.5), from hexadecimal digits; page 83h of a unit makes
+ * its name alike.
+ */
 function unitName(digits: string): Uint8Array {
-  return Buffer.from(`3${digits.slice(0, UNIT_NAME_BYTES * 2 - 1)}`, "hex");
+  return Buffer.from(`3${digits.slice(1, UNIT_NAME_BYTES * 2)}`, "hex");
 }

@@ -14,7 +14,10 @@ export class TokenRun {
   readonly policy: ChangePolicy;
   readonly deleteOnUse: boolean;
   readonly slot: number;
+  readonly startedMs: number;
   readonly #finished = new Deferred();
+  /** It took longer than a transfer may. */
+  isSlow = false;
   /** How the token ended while this ran. */
   endedAs: RopewalkError | undefined;
 
@@ -24,12 +27,14 @@ export class TokenRun {
     policy: ChangePolicy;
     deleteOnUse: boolean;
     slot: number;
+    startedMs: number;
   }) {
     this.ranges = fields.ranges;
     this.backing = fields.backing;
     this.policy = fields.policy;
     this.deleteOnUse = fields.deleteOnUse;
     this.slot = fields.slot;
+    this.startedMs = fields.startedMs;
   }
 
   get finished(): Promise<void> {

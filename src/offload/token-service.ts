@@ -9,6 +9,22 @@ import type { BlockDevice, ChangePolicy } from "../device/mod.ts";
 
 export const TOKEN_BYTES = 512;
 
+/** How one of several providers is chosen where the requestor names none (T17). */
+export type ProviderPolicy =
+  | "first"
+  | "last"
+  | "random"
+  | "least-loaded"
+  | "most-efficient"
+  | "lowest-latency";
+
+export interface Revocation {
+  /** `mandatory`: resolves when it is over; `hint`: it may live on until space is wanted. */
+  readonly strength: "mandatory" | "hint";
+  /** What its holders hear from then on; `revoked` when absent. Whoever deletes a token on request says `deleted`. */
+  readonly as?: "revoked" | "deleted";
+}
+
 export interface TokenInfo {
   /** The copy manager's token id, 16 hexadecimal digits. */
   readonly id: string;
@@ -52,10 +68,16 @@ export interface TokenService {
     target: Uint8Array,
     channel: { isProtected: boolean },
   ): Promise<number>;
-  /** `mandatory`: resolves when it is over; `hint`: it may live on until space is wanted. Writes that run: see the setting (T12). */
-  revoke(token: Uint8Array, options: { strength: "mandatory" | "hint" }): Promise<void>;
+  /** Writes that run: see the setting (T12). One that has ended stays as it ended. */
+  revoke(token: Uint8Array, options: Revocation): Promise<void>;
+  /** The same by the id that the list shows, for who may do so without having the token. NOT_FOUND */
+  revokeId(id: string, options: Revocation): Promise<void>;
   /** The well-known token of zeros (T16). */
   readonly zeroToken: Uint8Array;
+  /** One of a device's providers, which are named from the outside in; at least one. */
+  chooseProvider(providers: readonly string[], policy: ProviderPolicy): string;
+  /** A provider wants to be rid of so many of its tokens: the lowest that hold data go (T11). Says how many went. */
+  giveUp(wanted: { provider: string; count: number }): number;
   /** What belonged to an initiator's session or a client ends, as configured (T10). */
   endCreator(creator: string): void;
   close(): Promise<void>;

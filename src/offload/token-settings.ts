@@ -20,6 +20,16 @@ export interface TokenSettings {
   readonly pinsMax: number;
   /** Memory for what emulated providers preserve. */
   readonly preservedBytesMax: number;
+  /** Bytes that are saved in a second for tokens of emulated providers, at most: the overhead of keeping them (T11). */
+  readonly savedBytesPerSecondMax: number;
+  /** Bytes that token writes read and write in a second, at most: the cost of their transfers (T11). */
+  readonly movedBytesPerSecondMax: number;
+  /** Longest that one use of a token may take: the latency of its transfer (T11). */
+  readonly transferMsMax: number;
+  /** Below this much free space, data of no map, the pool asks for tokens to be given up (T11); 0: never. */
+  readonly poolFreeBytesMin: number;
+  /** Memory for the checksums that token writes leave on one device without its own; 0: none are kept (T24). */
+  readonly checksumBytesMax: number;
   /** Ended tokens that are remembered, so that their holders hear why; older ones are unknown. */
   readonly endedMax: number;
   /** What the end of a token does to a write that runs from it (T12). */
@@ -46,6 +56,11 @@ export const DEFAULT_TOKEN_SETTINGS: TokenSettings = {
   heldBytesMax: Number.MAX_SAFE_INTEGER,
   pinsMax: 4096,
   preservedBytesMax: 256 * MIB,
+  savedBytesPerSecondMax: Number.MAX_SAFE_INTEGER,
+  movedBytesPerSecondMax: Number.MAX_SAFE_INTEGER,
+  transferMsMax: Number.MAX_SAFE_INTEGER,
+  poolFreeBytesMin: 0,
+  checksumBytesMax: 16 * MIB,
   endedMax: 16_384,
   runningWrites: "finish",
   allowUnprotected: false,
@@ -55,7 +70,13 @@ export const DEFAULT_TOKEN_SETTINGS: TokenSettings = {
 };
 
 /** What may be zero. */
-const FROM_ZERO: readonly (keyof TokenSettings)[] = ["inactivityMs", "preservedBytesMax", "endedMax"];
+const FROM_ZERO: readonly (keyof TokenSettings)[] = [
+  "inactivityMs",
+  "preservedBytesMax",
+  "checksumBytesMax",
+  "poolFreeBytesMin",
+  "endedMax",
+];
 
 export type GivenTokenSettings = { readonly [K in keyof TokenSettings]?: TokenSettings[K] | undefined };
 

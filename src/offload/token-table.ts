@@ -111,6 +111,12 @@ export class TokenTable {
     return slot !== undefined && this.rows.get(slot, Column.check) === checkOf(nonce) ? slot : undefined;
   }
 
+  /** By the 16 hexadecimal digits of its id alone. */
+  findId(id: string): number | undefined {
+    if (!/^[0-9a-f]{16}$/.test(id)) return undefined;
+    return this.rows.find(Number.parseInt(id.slice(0, 8), 16), Number.parseInt(id.slice(8), 16));
+  }
+
   /** Whether no token that is known has the id. */
   isFree(id: Uint8Array): boolean {
     return this.rows.isFree(word(id, 0), word(id, 4));

@@ -14,12 +14,22 @@ const HASHED_AT_ONCE_BYTES = 2 ** 20;
 export interface TokenUse {
   readonly ranges: TokenRanges;
   readonly content: TokenContent;
+  /** Who keeps the token; undefined: nothing is kept for it. */
+  readonly provider?: string;
   /** Compares a part of the token's data with what is known of it; `goOn` throws what ends it early. CHECKSUM_MISMATCH, TOKEN_CANCELLED */
   verify(part: ByteRange, goOn: () => void): Promise<void>;
   /** What the use must stop for. */
   stopped(): RopewalkError | undefined;
   /** `isUsed`: it did all that was asked, which ends a token of one use. */
   finish(outcome: { isUsed: boolean }): Promise<void>;
+}
+
+interface HashOptions {
+  readonly clock: Clock;
+  /** Throws what ends it early. */
+  readonly goOn: () => void;
+  /** Sees the data pass by, from its place in the token on. */
+  readonly passing?: (at: number, data: Uint8Array) => void;
 }
 
 type TokenData = Pick<TokenUse, "ranges" | "content">;
@@ -38,7 +48,7 @@ export async function readToken(data: TokenData, offset: number, target: Uint8Ar
 export async function hashToken(
   data: TokenData,
   { offsetBytes, lengthBytes }: ByteRange,
-  { clock, goOn }: { clock: Clock; goOn: () => void },
+  { clock, goOn, passing }: HashOptions,
 ): Promise<Uint8Array> {
   const hash = createHash("sha256");
   const memory = new Uint8Array(Math.min(lengthBytes, HASHED_AT_ONCE_BYTES));
@@ -47,6 +57,7 @@ export async function hashToken(
     const piece = memory.subarray(0, Math.min(memory.length, lengthBytes - done));
     await readToken(data, offsetBytes + done, piece);
     hash.update(piece);
+    passing?.(offsetBytes + done, piece);
     done += piece.length;
     await nextTurn(clock);
   }

@@ -9,17 +9,24 @@ import type { DeviceOffload, OffloadWriteRequest, OffloadWriteResult } from "../
 import type { Clock } from "../ports/mod.ts";
 import { openEnvelope } from "./companion-tokens.ts";
 import { HashTokens, unstoredInfo } from "./hash-tokens.ts";
+import type { KeptWrite } from "./kept-checksums.ts";
 import type { TokenContent } from "./token-backing.ts";
 import { type TokenFields, zeroTokenBytes } from "./token-bytes.ts";
 import { type CopyTarget, TokenCopy } from "./token-copy.ts";
 import type { TokenLedger } from "./token-ledger.ts";
 import type { TokenOrigins } from "./token-origins.ts";
 import type { TokenRun } from "./token-run.ts";
-import { TOKEN_BYTES, type TokenInfo } from "./token-service.ts";
+import { type Revocation, TOKEN_BYTES, type TokenInfo } from "./token-service.ts";
 import { hashToken, readToken, type TokenUse } from "./token-use.ts";
 
 export interface TokenChannel {
   readonly isProtected: boolean;
+}
+
+/** What a token write brings along for its primaries. */
+interface CompanionUse {
+  checksumsOf(primary: TokenFields): readonly Uint8Array[];
+  readonly kept?: KeptWrite;
 }
 
 export class TokenUses {
@@ -44,22 +51,33 @@ export class TokenUses {
     const ledger = this.#ledger;
     if (below !== undefined && !request.tokens.some((token) => this.#isOurs(token)))
       return below.write(request);
-    const { primaries, checksumsOf } = openEnvelope(ledger, request);
+    const { primaries, checksumsOf, hasChecksums } = openEnvelope(ledger, request);
     if (primaries.length === 0 && request.tokens.length > 0)
       throw ledger.refuse("TOKEN_UNSUPPORTED", "A companion gives no data; hand in its primary token too.");
+    const kept = hasChecksums ? await target.checksums?.begin(request) : undefined;
     const source = {
       clock: this.#clock,
-      begin: (token: Uint8Array, channel: TokenChannel) => this.#begin(token, channel, checksumsOf),
+      used: (provider: string, done: { bytes: number; movedBytes: number }) =>
+        ledger.providers.used(provider, done),
+      moved: (bytes: number) => ledger.load.moved(bytes),
+      begin: (token: Uint8Array, channel: TokenChannel) =>
+        this.#begin(token, channel, { checksumsOf, ...(kept && { kept }) }),
     };
-    const result = await new TokenCopy(source, target, { ...request, tokens: primaries }).run();
-    ledger.counters.bytesMoved += result.movedBytes;
-    return result;
+    let lengthBytes = 0;
+    try {
+      const result = await new TokenCopy(source, target, { ...request, tokens: primaries }, kept).run();
+      lengthBytes = result.lengthBytes;
+      ledger.counters.bytesMoved += result.movedBytes;
+      return result;
+    } finally {
+      if (kept !== undefined) target.checksums!.end(kept, lengthBytes);
+    }
   }
 
   async read(token: Uint8Array, offset: number, target: Uint8Array, channel: TokenChannel): Promise<number> {
     if (!Number.isSafeInteger(offset) || offset < 0)
       throw this.#ledger.refuse("INVALID_RANGE", `${offset} is no place in a token.`);
-    const use = await this.#begin(token, channel, () => []);
+    const use = await this.#begin(token, channel, { checksumsOf: () => [] });
     if (use === undefined) {
       target.fill(0);
       return target.length;
@@ -94,14 +112,14 @@ export class TokenUses {
     };
   }
 
-  async revoke(token: Uint8Array, { strength }: { strength: "mandatory" | "hint" }): Promise<void> {
+  async revoke(token: Uint8Array, revocation: Revocation): Promise<void> {
     this.checkOpen();
     const ledger = this.#ledger;
     if (this.#isZero(token)) throw ledger.refuse("TOKEN_UNSUPPORTED", "The token of zeros has no end.");
     const fields = ledger.verify(token);
     switch (fields.payload?.kind) {
       case "hash":
-        if (strength === "hint") return;
+        if (revocation.strength === "hint") return;
         throw ledger.refuse(
           "TOKEN_UNSUPPORTED",
           "Nothing is stored for a hash token, so it ends only with its time or its data.",
@@ -109,12 +127,14 @@ export class TokenUses {
       case "checksum":
         // It is nothing without its primary, which has an end of its own.
         return;
-      case undefined: {
-        const slot = ledger.find(fields);
-        if (strength === "hint") ledger.hint(slot);
-        else await ledger.revoke(slot);
-      }
+      case undefined:
+        await ledger.revoke(ledger.find(fields), revocation);
     }
+  }
+
+  async revokeId(id: string, revocation: Revocation): Promise<void> {
+    this.checkOpen();
+    await this.#ledger.revoke(this.#ledger.findId(id), revocation);
   }
 
   /** Runs stop; resolves when they have. */
@@ -144,10 +164,11 @@ export class TokenUses {
   async #begin(
     token: Uint8Array,
     channel: TokenChannel,
-    checksumsOf: (primary: TokenFields) => readonly Uint8Array[],
+    { checksumsOf, kept }: CompanionUse,
   ): Promise<TokenUse | undefined> {
     this.checkOpen();
     if (this.#isZero(token)) {
+      kept?.spoil();
       this.#ledger.counters.used += 1;
       return undefined;
     }
@@ -155,18 +176,19 @@ export class TokenUses {
     switch (fields.payload?.kind) {
       case "hash":
         this.#ledger.checkChannel(fields, channel);
+        kept?.spoil();
         return this.hashTokens.begin({ ...fields, payload: fields.payload });
       case "checksum":
         throw this.#ledger.refuse("TOKEN_UNSUPPORTED", "A companion gives no data.");
       case undefined:
-        return this.#beginStored(fields, channel, checksumsOf(fields));
+        return this.#beginStored(fields, channel, { checksums: checksumsOf(fields), kept });
     }
   }
 
   async #beginStored(
     fields: TokenFields,
     channel: TokenChannel,
-    checksums: readonly Uint8Array[],
+    companions: { checksums: readonly Uint8Array[]; kept: KeptWrite | undefined },
   ): Promise<TokenUse> {
     const ledger = this.#ledger;
     const slot = ledger.find(fields);
@@ -178,7 +200,7 @@ export class TokenUses {
         void ledger.endOf(run, "cancelled");
       if (run.endedAs === undefined) content = await run.backing.open(run.ranges.ranges);
       if (run.endedAs !== undefined) throw run.endedAs;
-      return this.#useOf(run, content!, checksums);
+      return this.#useOf(run, content!, companions);
     } catch (error) {
       content?.close();
       ledger.finishRun(run);
@@ -186,24 +208,36 @@ export class TokenUses {
     }
   }
 
-  #useOf(run: TokenRun, content: TokenContent, checksums: readonly Uint8Array[]): TokenUse {
+  #useOf(
+    run: TokenRun,
+    content: TokenContent,
+    { checksums, kept }: { checksums: readonly Uint8Array[]; kept: KeptWrite | undefined },
+  ): TokenUse {
     const ledger = this.#ledger;
     const { ranges } = run;
     return {
       ranges,
       content,
+      provider: run.backing.origin.provider,
       verify: async (_part, goOn) => {
-        if (checksums.length === 0) return;
+        if (checksums.length === 0) return kept?.spoil();
         const all = { offsetBytes: 0, lengthBytes: ranges.lengthBytes };
-        const found = await hashToken({ ranges, content }, all, { clock: this.#clock, goOn });
+        const sums = kept?.hashing();
+        const found = await hashToken({ ranges, content }, all, {
+          clock: this.#clock,
+          goOn,
+          ...(sums && { passing: (at: number, data: Uint8Array) => sums.add(at, data) }),
+        });
         if (checksums.every((checksum) => Buffer.compare(checksum, found) === 0)) return;
         throw ledger.refuse(
           "CHECKSUM_MISMATCH",
           "The token's data is not what its companion's checksum says; nothing of it was written.",
         );
       },
-      stopped: () =>
-        this.#closingError() ?? (ledger.settings.runningWrites === "abort" ? run.endedAs : undefined),
+      stopped: () => {
+        ledger.load.goesOn(run);
+        return this.#closingError() ?? (ledger.settings.runningWrites === "abort" ? run.endedAs : undefined);
+      },
       finish: async ({ isUsed }) => {
         content.close();
         const ended = run.deleteOnUse && isUsed ? ledger.endOf(run, "deleted") : undefined;

@@ -17,6 +17,8 @@ export interface Peer {
   readonly loopback: boolean;
   /** For logs: `127.0.0.1:40312`, `unix`. */
   readonly description: string;
+  /** The numeric address, without a port, that it came to; of TCP only, and undefined while that is not known. */
+  readonly localAddress?: string | undefined;
 }
 
 declare const tlsIdentityBrand: unique symbol;

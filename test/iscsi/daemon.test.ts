@@ -53,6 +53,16 @@ test("every volume is a target and snapshots are none", libiscsi, async () => {
   assert.equal(listed.match(/^Lun:0 +Type:DIRECT_ACCESS/gm)?.length, 2);
 });
 
+test("a portal on all addresses is told by the one that the initiator came to", libiscsi, async () => {
+  await using daemon = await start(["--iscsi", "0.0.0.0:0", "--insecure"]);
+  await daemon.cli("volume", "create", "a", "--size", "64MiB");
+  const [loopback, wildcard] = daemon.endpoints.iscsi;
+  const reached = wildcard!.replace("0.0.0.0", "127.0.0.1");
+  const listed = await runProgram("iscsi-ls", [`iscsi://${reached}`]);
+  const portals = [...listed.matchAll(/Portal:(\S+),1$/gm)].map(([, address]) => address);
+  assert.deepEqual(portals.sort(), [loopback, reached].sort());
+});
+
 test("what QEMU writes over iSCSI is read over NBD", qemu, async () => {
   await using daemon = await start();
   await daemon.cli("volume", "create", "v", "--size", "64MiB");
@@ -118,6 +128,46 @@ test("a target with users lets in only those, and others as before", qemu, async
     assert.notEqual(refused.code, 0, account);
   }
   assert.ok((await daemon.metrics()).get("ropewalk_iscsi_logins_failed_total")! >= 3);
+});
+
+test("a CHAP secret that is too short, or too long, keeps the daemon from starting, with its code", async (t) => {
+  const long = "x".repeat(256);
+  for (const [text, problem] of [
+    [
+      "{chap: [{user: me, secret: eleven-byte}]}",
+      /INVALID_CONFIG: .*"me" has 11 bytes; CHAP needs 12 to 255/,
+    ],
+    [`{chap: [{user: me, secret: ${long}}]}`, /INVALID_CONFIG: .*"me" has 256 bytes/],
+    ["{targets: {v: {chap: [{user: you, secret: short}]}}}", /INVALID_CONFIG: .*"you" has 5 bytes/],
+  ] as const) {
+    const flags = configured(t, `iscsi: ${text}\n`);
+    await assert.rejects(start(flags), problem);
+  }
+});
+
+test("a target's name that is taken is refused with its code, whoever wants it", libiscsi, async (t) => {
+  const folder = new TemporaryFolder();
+  t.after(() => folder[Symbol.dispose]());
+  await using daemon = await start();
+  await daemon.cli("volume", "create", "v", "--size", "64MiB");
+  await daemon.cli("volume", "create", "w", "--size", "64MiB");
+  await daemon.cli("snapshot", "create", "w@s");
+  writeFileSync(folder.file("stack.json"), '{"volume": "w"}');
+  await using initiator = await IscsiInitiator.connect({ portal: portal(daemon), target: `${PREFIX}v` });
+  for (const command of [
+    ["create", "v", "--size", "32MiB"],
+    ["create", "v", "--stack", folder.file("stack.json")],
+    ["clone", "w@s", "v"],
+  ]) {
+    const { code, stderr } = await daemon.tryCli("volume", ...command);
+    assert.notEqual(code, 0, command.join(" "));
+    assert.match(stderr, /ALREADY_EXISTS/, command.join(" "));
+  }
+  // The target is the one that it was.
+  let reply = await initiator.command({ cdb: Buffer.alloc(6) });
+  while (reply.status !== 0) reply = await initiator.command({ cdb: Buffer.alloc(6) });
+  const listed = await runProgram("iscsi-ls", [`iscsi://${portal(daemon)}`]);
+  assert.equal(listed.match(/^Target:/gm)?.length, 2);
 });
 
 test("a target with a list of initiators lets in only those", qemu, async (t) => {

@@ -12,8 +12,8 @@ const PIECE_BYTES = 256 * MIB;
 const FILE_BYTES = 10 * GIB;
 const RANGES_MAX = 64;
 const COMMAND_MS_MAX = 4_000;
-/** Final statuses: good, good with residual data. */
-const FINAL = [0x01, 0x03, 0x04];
+/** The driver takes these for success, 02h and 60h for a failure; at any other it asks again. */
+const FINAL = [0x01, 0x03];
 
 interface OffloadLimits {
   readonly rangesMax: number;

@@ -1,6 +1,6 @@
-// The iSCSI front end of the real daemon: libiscsi's test suite in full; then an ext4 on a logical unit at work while
-// the daemon is killed with SIGKILL at random, sometimes once more while it recovers. After every kill the journal is
-// replayed, every file that was durable is there, and the file system is clean.
+// The iSCSI front end of the real daemon: libiscsi's test suite in full; a crowd of idle and stalled initiators; then an
+// ext4 on a logical unit at work while the daemon is killed with SIGKILL at random, sometimes once more while it recovers.
+// After every kill the journal is replayed, every file that was durable is there, and the file system is clean.
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -13,6 +13,7 @@ import { runProgram } from "../support/run-program.ts";
 import type { Checks } from "./checks.ts";
 import { fileSystemProblems } from "./disk-image.ts";
 import { avoidableSkips, RESET_UNIT_BYTES, runConformance, skipReasons } from "./iscsi-conformance.ts";
+import { iscsiCrowd } from "./iscsi-crowd.ts";
 import { IscsiDisk } from "./iscsi-disk.ts";
 import { ExpectedFiles } from "./iscsi-expected-files.ts";
 
@@ -29,6 +30,8 @@ const SUITE = { name: "suite", sizeBytes: 256 * 2 ** 20 };
 const RESET = { name: "reset", sizeBytes: RESET_UNIT_BYTES };
 const DISK = { name: "disk", size: "256MiB" };
 const POOL_SIZE = "4GiB";
+/** Three stalled ones hold three quarters of the memory for commands in work. */
+const CROWD = { idleSessions: 1000, stalledSessions: 3, workMs: 10_000, untilEnded: true };
 const SUITE_TIMEOUT_MS = 1_800_000;
 /** How often a start is cut short as well, and when. */
 const RECOVERY_KILL_CHANCE = 0.2;
@@ -39,6 +42,7 @@ const WRITER_END_TIMEOUT_MS = 60_000;
 /** After its device is gone the kernel may still be busy with it for a moment. */
 const UNMOUNT_ATTEMPTS = 20;
 
+/** What needs no kill. */
 export async function iscsiSuite(checks: Checks): Promise<void> {
   await using daemon = await Daemon.start({ poolSize: POOL_SIZE, flags: ["--iscsi", "127.0.0.1:0"] });
   for (const { name, sizeBytes } of [SUITE, RESET])
@@ -52,6 +56,7 @@ export async function iscsiSuite(checks: Checks): Promise<void> {
   checks.check("libiscsi's suite passes in full", result.failures);
   checks.check("it skips only what a fixed disk cannot have", avoidableSkips(result.skips));
   checks.check("the daemon outlives the suite", daemon.running ? [] : [daemon.output]);
+  await iscsiCrowd(CROWD, checks);
 }
 
 export async function iscsiTorture(options: IscsiTortureOptions, checks: Checks): Promise<void> {

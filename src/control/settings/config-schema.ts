@@ -163,6 +163,23 @@ export const ConfigSchema = Type.Object(
       }),
       memoryMax: size("Memory that tokens may take; beyond it those of the lowest priority end."),
       heldMax: size("Data that only tokens keep; beyond it those of the lowest priority end."),
+      savedPerSecondMax: size(
+        "Saved in a second for tokens of files and exports; beyond it one of them ends.",
+      ),
+      movedPerSecondMax: size("Read and written in a second by token writes; beyond it a token in use ends."),
+      transferSecondsMax: seconds("Longest use of a token; beyond it a token in use ends.", TOKEN_SECONDS),
+      poolFreeMin: size("Free space of the pool below which its tokens end; 0 is never."),
+      pinsMax: count(
+        "Frozen maps in the pool that tokens hold; beyond it those of the lowest priority end.",
+        {
+          minimum: 1,
+          maximum: 1_000_000,
+        },
+      ),
+      preservedMax: size("Memory for what a file or export overwrites; beyond it tokens of it end."),
+      checksumMax: size(
+        "Memory for the checksums that token writes leave on a file or export; 0 keeps none.",
+      ),
       runningWrites: Type.Optional(
         Type.String({
           enum: [...RUNNING_WRITES],

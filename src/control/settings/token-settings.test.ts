@@ -15,6 +15,13 @@ tokens:
   countMax: 100
   memoryMax: 1MiB
   heldMax: 1GiB
+  savedPerSecondMax: 1MiB
+  movedPerSecondMax: 2MiB
+  transferSecondsMax: 30
+  poolFreeMin: 0
+  pinsMax: 10
+  preservedMax: 3MiB
+  checksumMax: 0
   runningWrites: abort
   allowUnprotected: true
   endWithVolume: false
@@ -28,6 +35,13 @@ tokens:
     countMax: 100,
     memoryBytesMax: 2 ** 20,
     heldBytesMax: 2 ** 30,
+    savedBytesPerSecondMax: 2 ** 20,
+    movedBytesPerSecondMax: 2 ** 21,
+    transferMsMax: 30_000,
+    poolFreeBytesMin: 0,
+    pinsMax: 10,
+    preservedBytesMax: 3 * 2 ** 20,
+    checksumBytesMax: 0,
     runningWrites: "abort",
     allowUnprotected: true,
     endWithVolume: false,

@@ -18,6 +18,13 @@ export interface TokenSettings {
   readonly countMax: number | undefined;
   readonly memoryBytesMax: number | undefined;
   readonly heldBytesMax: number | undefined;
+  readonly savedBytesPerSecondMax: number | undefined;
+  readonly movedBytesPerSecondMax: number | undefined;
+  readonly transferMsMax: number | undefined;
+  readonly poolFreeBytesMin: number | undefined;
+  readonly pinsMax: number | undefined;
+  readonly preservedBytesMax: number | undefined;
+  readonly checksumBytesMax: number | undefined;
   readonly runningWrites: RunningWrites | undefined;
   readonly allowUnprotected: boolean | undefined;
   readonly endWithVolume: boolean | undefined;
@@ -40,6 +47,13 @@ export function readTokenSettings(reader: SettingsReader): TokenSettings {
     countMax: reader.number("tokens.countMax", { minimum: 1, maximum: TOKENS_MAX }),
     memoryBytesMax: reader.size("tokens.memoryMax"),
     heldBytesMax: reader.size("tokens.heldMax"),
+    savedBytesPerSecondMax: reader.size("tokens.savedPerSecondMax"),
+    movedBytesPerSecondMax: reader.size("tokens.movedPerSecondMax"),
+    transferMsMax: milliseconds("tokens.transferSecondsMax", TOKEN_SECONDS),
+    poolFreeBytesMin: reader.size("tokens.poolFreeMin"),
+    pinsMax: reader.number("tokens.pinsMax", { minimum: 1, maximum: TOKENS_MAX }),
+    preservedBytesMax: reader.size("tokens.preservedMax"),
+    checksumBytesMax: reader.size("tokens.checksumMax"),
     runningWrites: reader.text("tokens.runningWrites", oneOf(RUNNING_WRITES)),
     allowUnprotected: reader.boolean("tokens.allowUnprotected"),
     endWithVolume: reader.boolean("tokens.endWithVolume"),

@@ -104,6 +104,8 @@ function cellsOf(parameter: Parameter): string[] {
         "the manual knows lists that are complete by default",
       );
       return ["list", "", "all", codes(parameter.choices)];
+    case "name":
+      return ["name", "", parameter.default, "as of snapshots"];
     default: {
       const { type, unit, minimum, maximum, default: value } = parameter;
       const isUnlimited = maximum === Number.MAX_SAFE_INTEGER;

@@ -6,7 +6,7 @@
  * Errors: INVALID_CONFIG with the place of the value and what it should be.
  */
 import { RopewalkError } from "../../base/errors.ts";
-import { quoted } from "../../base/object-name.ts";
+import { checkName, quoted } from "../../base/object-name.ts";
 import { parseSize } from "../../base/size-text.ts";
 
 interface NumberParameter {
@@ -32,6 +32,12 @@ interface ChoicesParameter {
   readonly default: readonly string[];
 }
 
+/** What something of the layer's is called, as snapshots are. */
+interface NameParameter {
+  readonly type: "name";
+  readonly default: string;
+}
+
 /** A list of objects that have parameters of their own; empty by default. */
 interface ListParameter {
   readonly type: "list";
@@ -39,7 +45,7 @@ interface ListParameter {
   readonly lengthMax: number;
 }
 
-export type Parameter = NumberParameter | ChoiceParameter | ChoicesParameter | ListParameter;
+export type Parameter = NumberParameter | ChoiceParameter | ChoicesParameter | NameParameter | ListParameter;
 export type ParameterTable = Readonly<Record<string, Parameter>>;
 
 type Value<P extends Parameter> = P extends NumberParameter
@@ -48,9 +54,11 @@ type Value<P extends Parameter> = P extends NumberParameter
     ? P["choices"][number]
     : P extends ChoicesParameter
       ? readonly P["choices"][number][]
-      : P extends ListParameter
-        ? readonly Parameters<P["of"]>[]
-        : never;
+      : P extends NameParameter
+        ? string
+        : P extends ListParameter
+          ? readonly Parameters<P["of"]>[]
+          : never;
 
 /** The values that a table describes. */
 export type Parameters<Table extends ParameterTable> = { readonly [Name in keyof Table]: Value<Table[Name]> };
@@ -127,6 +135,8 @@ function parseValue(parameter: Parameter, value: unknown, where: string): unknow
       if (new Set(chosen).size !== chosen.length) throw invalid(where, "names something twice");
       return chosen;
     }
+    case "name":
+      return parseName(value, where);
     case "list":
       return asList(value, parameter.lengthMax, where).map((entry, index) =>
         parseParameters(parameter.of, entry, { where: `${where}[${index}]` }),
@@ -155,4 +165,13 @@ function sizeOf(text: string, where: string): number {
 function parseChoice(choices: readonly string[], value: unknown, where: string): string {
   if (typeof value === "string" && choices.includes(value)) return value;
   throw invalid(where, `must be one of ${choices.join(", ")}`);
+}
+
+function parseName(value: unknown, where: string): string {
+  if (typeof value !== "string") throw invalid(where, "must be a name");
+  try {
+    return checkName("snapshot", value);
+  } catch (cause) {
+    throw new RopewalkError("INVALID_CONFIG", `${where}: ${(cause as Error).message}`, { cause });
+  }
 }

@@ -13,6 +13,7 @@ const STORE_FAILURES = ["dropView", "failWrites"] as const;
 const TABLE = {
   chunkBytes: { type: "size", unit: "bytes", minimum: 4096, maximum: 64 * 1024 * 1024, default: 65_536 },
   whenStoreFails: { type: "choice", choices: STORE_FAILURES, default: "dropView" },
+  viewName: { type: "name", default: "frozen" },
 } as const;
 /** Each is a bit in memory: 128 MiB. */
 const CHUNKS_MAX = 2 ** 30;
@@ -25,7 +26,7 @@ export const snapshotLayer: TreeLayerKind<typeof TABLE> = {
   parameters: TABLE,
   membersMin: 2,
   membersMax: 2,
-  create: ([origin, store], { chunkBytes, whenStoreFails }, { where, world, frozenView }) => {
+  create: ([origin, store], { chunkBytes, whenStoreFails, viewName }, { where, world, frozenView }) => {
     if (store!.sizeBytes < origin!.sizeBytes)
       throw invalid(where, `has a store of ${store!.sizeBytes} bytes for an origin of ${origin!.sizeBytes}`);
     if (!store!.capabilities.writable) throw invalid(where, "has a store that cannot be written");
@@ -49,7 +50,7 @@ export const snapshotLayer: TreeLayerKind<typeof TABLE> = {
         where,
         `has an origin that is not whole blocks of its store's ${minimumBlockBytes} bytes`,
       );
-    frozenView(where, checkDevice(new FrozenView(device)));
+    frozenView({ name: viewName, where }, checkDevice(new FrozenView(device)));
     return device;
   },
 };

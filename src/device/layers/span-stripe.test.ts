@@ -13,6 +13,7 @@ import {
 import { makeLayer } from "../../../test/support/tree-layer.ts";
 import type { BlockDevice } from "../block-device.ts";
 import { MemoryDevice } from "../memory-device.ts";
+import type { DeviceOffload } from "../offload.ts";
 
 const CHUNK_BYTES = 4096;
 
@@ -156,4 +157,41 @@ test("a span without tokens on one member has none", async () => {
     new MemoryDevice({ sizeBytes: 4096 }),
   ];
   assert.equal((await makeLayer("span", members)).device.offload, undefined);
+});
+
+/** A member that notes of each token write whether more was announced. */
+function partsMember(parts: boolean[]): BlockDevice {
+  const memory = new MemoryDevice({ sizeBytes: 1 << 20 });
+  const offload: DeviceOffload = {
+    providers: ["parts"],
+    read: () => Promise.reject(new Error("nothing is read")),
+    write: async ({ ranges, isPart = false }) => {
+      const asked = ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+      parts.push(isPart);
+      return { lengthBytes: asked, movedBytes: 0 };
+    },
+  };
+  return Object.defineProperty(memory, "offload", { value: offload });
+}
+
+test("all runs of a token write but its last announce that more follows, so that a token of one use lasts", async () => {
+  for (const [chunks, last] of [
+    [3, false],
+    // Cut after the runs that one operation takes: the requestor goes on with the same token.
+    [100, true],
+  ] as const) {
+    const parts: boolean[] = [];
+    const members = [0, 1].map(() => partsMember(parts));
+    const { device } = await makeLayer("stripe", members, { chunkBytes: CHUNK_BYTES });
+    const request = writeRequest([new Uint8Array(512)], 0, chunks * CHUNK_BYTES);
+    await device.offload!.write(request);
+    assert.equal(parts.length, Math.min(chunks, 64));
+    assert.deepEqual(
+      parts,
+      parts.map((_, index) => index < parts.length - 1 || last),
+    );
+    parts.length = 0;
+    await device.offload!.write({ ...request, isPart: true });
+    assert.ok(parts.every((isPart) => isPart));
+  }
 });

@@ -4,7 +4,7 @@
  *
  * Always holds: a token read answers with at least one token for each run; a token write goes run by run, so what it
  * says it wrote is written and nothing behind it was begun, except in the run that ended early. A request of more
- * runs than one operation takes has a shorter effective length (T3).
+ * runs than one operation takes has a shorter effective length (T3). A token of one use lasts until the last run (T10).
  * Errors: those of the first run; an error further on is a shorter effective length.
  */
 import { RopewalkError } from "../../base/errors.ts";
@@ -74,7 +74,9 @@ export class SplitOffload implements DeviceOffload {
   async write(request: OffloadWriteRequest): Promise<OffloadWriteResult> {
     let lengthBytes = 0;
     let movedBytes = 0;
+    const askedBytes = bytesOfRanges(request.ranges);
     for (const run of this.#runsOf(request.ranges)) {
+      const isLast = lengthBytes + run.lengthBytes === askedBytes;
       try {
         if (request.signal?.aborted)
           throw new RopewalkError("CANCELLED", "The token write was cancelled; what was written stays.");
@@ -82,6 +84,7 @@ export class SplitOffload implements DeviceOffload {
           ...request,
           ranges: run.ranges,
           tokenOffsetBytes: request.tokenOffsetBytes + lengthBytes,
+          ...(!isLast && { isPart: true }),
         });
         lengthBytes += written.lengthBytes;
         movedBytes += written.movedBytes;

@@ -10,8 +10,16 @@ export interface TreeLayerContext {
   readonly world: LayerWorld;
   /** The layer's place in the description, for messages: `members[0].member`. */
   readonly where: string;
-  /** Takes the frozen view of a layer that keeps one; read-only, and ends with the tree. */
-  readonly frozenView: (where: string, view: BlockDevice) => void;
+  /** Takes the frozen view of a layer that keeps one; read-only, and ends with the tree. INVALID_CONFIG when the name is taken */
+  readonly frozenView: (place: FrozenViewPlace, view: BlockDevice) => void;
+}
+
+/** Which of a tree's frozen views it is. */
+export interface FrozenViewPlace {
+  /** Of the view, as of a snapshot. */
+  readonly name: string;
+  /** The layer's place in the description. */
+  readonly where: string;
 }
 
 export interface TreeLayerKind<Table extends ParameterTable> {

@@ -120,6 +120,12 @@ export const CreateTokenSchema = Type.Object(
     source: MapNameSchema,
     offsetBytes: Type.Optional(ByteSchema),
     lengthBytes: Type.Optional(LengthSchema),
+    kind: Type.Optional(
+      choice(
+        ["data", "hash"],
+        "data: what it stands for is kept; hash: it carries hashes of at most 56 MiB, nothing is kept for it, and a block that has changed is noticed when it is used.",
+      ),
+    ),
     policy: Type.Optional(PolicySchema),
     ttlSeconds: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: TTL_SECONDS_MAX })),
     inactivitySeconds: Type.Optional(Type.Number({ minimum: 0, maximum: TTL_SECONDS_MAX })),
@@ -135,6 +141,12 @@ export const CreateTokenSchema = Type.Object(
         maximum: PROVIDERS_MAX,
         description: "Pass over so many providers, from the outside in; not together with `provider`.",
       }),
+    ),
+    choose: Type.Optional(
+      choice(
+        ["first", "last", "random", "least-loaded", "most-efficient", "lowest-latency"],
+        "How one of several providers is chosen; not together with `provider` or `skip`.",
+      ),
     ),
     secondary: Type.Optional(choice(["checksum"], "A second token beside it, with checksums of the data.")),
   },
@@ -167,6 +179,12 @@ export const WriteTokenSchema = withTokens({
   lengthBytes: Type.Optional(LengthSchema),
 });
 export const RevokeTokenSchema = withTokens({
+  id: Type.Optional(
+    Type.String({
+      pattern: "^[0-9a-f]{16}$",
+      description: "Instead of `token` and `tokens`: the id of one that the list shows.",
+    }),
+  ),
   strength: Type.Optional(
     choice(["mandatory", "hint"], "mandatory: over when answered; hint: when space is wanted."),
   ),
@@ -185,13 +203,17 @@ export const tokenSchemas = [MadeTokenSchema, TokenSchema, ShownTokensSchema, To
 
 export function tokenWish(body: CreateTokenJson): TokenWish {
   const { ttlSeconds, inactivitySeconds, provider, skip, secondary, ...rest } = body;
-  if (provider !== undefined && skip !== undefined)
-    throw new RopewalkError("INVALID_ARGUMENT", "Name a provider or how many to skip, not both.");
+  const ways = [provider, skip, body.choose].filter((way) => way !== undefined);
+  if (ways.length > 1)
+    throw new RopewalkError(
+      "INVALID_ARGUMENT",
+      "Name a provider, how many to skip, or how to choose, and only one of these.",
+    );
   return {
     ...rest,
     ttlMs: ttlSeconds === undefined ? undefined : Math.max(1, Math.round(ttlSeconds * 1000)),
     inactivityMs: inactivitySeconds === undefined ? undefined : Math.round(inactivitySeconds * 1000),
-    provider: provider === undefined ? { skip: skip ?? 0 } : { id: provider },
+    provider: provider === undefined ? (skip === undefined ? undefined : { skip }) : { id: provider },
     withChecksums: secondary === "checksum",
   };
 }

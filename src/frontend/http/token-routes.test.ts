@@ -186,6 +186,32 @@ test("what cannot be made or written is refused with its code", async () => {
     );
 });
 
+test("T23: a hash token is asked for over the API; nothing is stored for it, and a changed block is noticed", async () => {
+  await using daemon = await served();
+  await daemon.control.volumes.create({ name: "w", sizeBytes: 4 * MIB });
+  const { token, lengthBytes } = await made(daemon, { kind: "hash" });
+  assert.deepEqual([Buffer.from(token, "base64").length, lengthBytes], [512, 4 * MIB]);
+  assert.deepEqual((await daemon.call("GET", "/api/v1/tokens")).json, []);
+  assert.deepEqual(daemon.pool.pins(), []);
+  const { json } = await daemon.call("POST", "/api/v1/tokens/show", { token });
+  const [shown] = (json as ShownTokensJson).tokens;
+  assert.deepEqual([shown!.kind, shown!.policy, shown!.source], ["hash", "invalidate", "v"]);
+  const written = await daemon.call("POST", "/api/v1/tokens/write", { token, volume: "w" });
+  assert.deepEqual((written.json as TokenWrittenJson).bytes, 4 * MIB);
+  assert.ok(
+    (await read(daemon, { token, offsetBytes: 4096, lengthBytes: 8192 })).every((byte) => byte === 9),
+  );
+  await write(daemon, 4096, 1);
+  const again = { token, volume: "w" };
+  assert.deepEqual(await refusal(daemon, "/api/v1/tokens/write", again), [410, "TOKEN_CANCELLED"]);
+  for (const wish of [{ policy: "preserve" }, { deleteOnUse: true }, { secondary: "checksum" }]) {
+    const body = { source: "v", kind: "hash", ...wish };
+    assert.deepEqual(await refusal(daemon, "/api/v1/tokens", body), [501, "TOKEN_UNSUPPORTED"]);
+  }
+  const other = { source: "v", kind: "other" };
+  assert.deepEqual(await refusal(daemon, "/api/v1/tokens", other), [400, "INVALID_ARGUMENT"]);
+});
+
 test("loopback and TLS are protected channels, and nothing else is", () => {
   const isProtected = (remoteAddress?: string, encrypted?: boolean) =>
     channelOf({ raw: { socket: { remoteAddress, encrypted } } } as unknown as FastifyRequest).isProtected;
@@ -195,4 +221,63 @@ test("loopback and TLS are protected channels, and nothing else is", () => {
     assert.ok(!isProtected(address));
     assert.ok(isProtected(address, true));
   }
+});
+
+test("T10: a token whose file is lost is revoked by the id that the list shows", async () => {
+  await using daemon = await served();
+  const { token } = await made(daemon, { persistent: true });
+  await made(daemon);
+  const [first] = (await daemon.call("GET", "/api/v1/tokens")).json as TokenJson[];
+  const path = "/api/v1/tokens/revoke";
+  const { json } = await daemon.call("POST", "/api/v1/tokens/show", { token });
+  const { id } = (json as ShownTokensJson).tokens[0]!;
+  assert.equal(first!.id, id);
+  assert.equal((await daemon.call("POST", path, { id, strength: "hint" })).status, 204);
+  assert.equal((await daemon.call("POST", path, { id })).status, 204);
+  assert.equal((await daemon.call("POST", path, { id })).status, 204);
+  assert.equal(((await daemon.call("GET", "/api/v1/tokens")).json as TokenJson[]).length, 1);
+  assert.equal(daemon.pool.pins().length, 1);
+  assert.deepEqual(await refusal(daemon, "/api/v1/tokens/read", { token }), [410, "TOKEN_REVOKED"]);
+  for (const [body, status, code] of [
+    [{ id: "0123456789abcdef" }, 404, "NOT_FOUND"],
+    [{ id: "0123" }, 400, "INVALID_ARGUMENT"],
+    [{ id: id.toUpperCase().replace(/^./, "A") }, 400, "INVALID_ARGUMENT"],
+    [{ id, token }, 400, "INVALID_ARGUMENT"],
+    [{}, 400, "INVALID_ARGUMENT"],
+  ] as const)
+    assert.deepEqual(await refusal(daemon, path, body), [status, code], JSON.stringify(body));
+});
+
+test("T17: over the API a provider is chosen by a policy, named, or skipped to, and only one of these", async () => {
+  await using daemon = await served();
+  for (const choose of ["first", "last", "random", "least-loaded", "most-efficient", "lowest-latency"]) {
+    const { token } = await made(daemon, { choose });
+    const { json } = await daemon.call("POST", "/api/v1/tokens/show", { token });
+    assert.equal((json as ShownTokensJson).tokens[0]!.provider, "pool");
+  }
+  for (const wish of [{ choose: "last", skip: 0 }, { choose: "last", provider: "pool" }, { choose: "any" }])
+    assert.deepEqual(await refusal(daemon, "/api/v1/tokens", { source: "v", ...wish }), [
+      400,
+      "INVALID_ARGUMENT",
+    ]);
+});
+
+test("T11: every reason for which tokens are given up is counted in the metrics", async () => {
+  await using daemon = await served();
+  const text = await (await fetch(`${daemon.url}/metrics`)).text();
+  const reasons = [...text.matchAll(/^ropewalk_tokens_ended_total\{reason="(\w+)"\} 0$/gm)].map(
+    ([, reason]) => reason,
+  );
+  for (const reason of [
+    "count",
+    "memory",
+    "held",
+    "pins",
+    "preserved",
+    "overhead",
+    "cost",
+    "latency",
+    "provider",
+  ])
+    assert.ok(reasons.includes(reason), reason);
 });

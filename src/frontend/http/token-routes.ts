@@ -4,6 +4,7 @@
  * Always holds: who leaves while a token is read or written cancels that; what was written stays.
  */
 import { type TSchema, Type } from "@sinclair/typebox";
+import { RopewalkError } from "../../base/errors.ts";
 import type { Api } from "./api.ts";
 import { channelOf } from "./channel.ts";
 import { errorResponses } from "./error-json.ts";
@@ -144,14 +145,16 @@ export function addTokenRoutes({ app, control }: Api, { nextTurn }: { nextTurn: 
       bodyLimit,
       schema: {
         tags,
-        summary: "End a token",
+        summary: "End a token, by what it is or by its id",
         body: RevokeTokenSchema,
         response: { 204: Type.Null({ description: "Ended." }), ...errorResponses },
       },
     },
     async (request, reply) => {
-      const { strength = "mandatory" } = request.body;
-      await control().tokens.revoke(givenTokens(request.body), { strength });
+      const { id, token, tokens, strength = "mandatory" } = request.body;
+      if (id === undefined) await control().tokens.revoke(givenTokens(request.body), { strength });
+      else if (token === undefined && tokens === undefined) await control().tokens.revokeId(id, { strength });
+      else throw new RopewalkError("INVALID_ARGUMENT", "Give an id or the token itself, not both.");
       return reply.code(204).send(null);
     },
   );

@@ -2,8 +2,9 @@
  * Memory for commands in work, shared by all connections: each has an account with a share of its own.
  *
  * Always holds: the budget's sum is the sum of its accounts; requests of one account are granted in their order,
- * and who waits for the budget is not overtaken by later requests for as much. A request never exceeds an
- * account's limit (the limits are checked so), so that everybody gets on once others have ended.
+ * and who waits for the budget is not overtaken by later requests for as much; who has used up its own share holds up
+ * nobody else. A request never exceeds an account's limit (the limits are checked so), so that everybody gets on once
+ * others have ended.
  */
 import { assert } from "../../base/assert.ts";
 
@@ -24,9 +25,12 @@ export class ByteBudget {
     this.limitBytes = limitBytes;
   }
 
-  /** Accounts that wait. */
-  get waiting(): number {
-    return this.#waiting.size;
+  /** Whether somebody waits whose own share would have room. */
+  get isWanted(): boolean {
+    // Asked for each command.
+    if (this.#waiting.size === 0) return false;
+    for (const account of this.#waiting) if (account.wantsBudget) return true;
+    return false;
   }
 
   enlist(account: ByteAccount): void {
@@ -64,9 +68,15 @@ export class ByteAccount {
   /** Takes `bytes` now, or nothing when there is no room or somebody waits. */
   take(bytes: number): boolean {
     if (this.#requests.size > 0 || this.#lacks(bytes) !== "nothing") return false;
-    if (this.#budget.waiting > 0) return false;
+    if (this.#budget.isWanted) return false;
     this.#use(bytes);
     return true;
+  }
+
+  /** Its next request would have room in its share. */
+  get wantsBudget(): boolean {
+    for (const request of this.#requests) return this.#lacks(request.bytes) !== "share";
+    return false;
   }
 
   /** Takes `bytes` as soon as there is room, and calls `granted` then. */

@@ -58,7 +58,7 @@ export class ConnectionWatch {
       return "the rest of a PDU did not arrive in its time";
     if (this.#gap.stalledMs(now, 0, session?.hasGap ?? false) >= dataTimeoutMs)
       return "a request is missing in the order of commands";
-    if (session !== undefined && this.#dataStalls(now, session, state.isPaused))
+    if (session !== undefined && this.#dataStalls(now, session, state))
       return "data-out did not arrive in its time";
     const repliesMs = this.#replies.stalledMs(now, state.batchesTaken, state.isSending);
     if (repliesMs >= replyTimeoutMs && (isFinishing || state.isMemoryWanted))
@@ -68,14 +68,16 @@ export class ConnectionWatch {
     return undefined;
   }
 
-  #dataStalls(now: number, session: FullFeature, isPaused: boolean): boolean {
+  #dataStalls(now: number, session: FullFeature, { isPaused, isMemoryWanted }: ConnectionState): boolean {
+    const { dataTimeoutMs, wantedDataTimeoutMs } = this.#limits;
+    const timeoutMs = isMemoryWanted ? wantedDataTimeoutMs : dataTimeoutMs;
     for (const task of session.tasks ?? []) {
       const transfer = task.transfer;
       if (transfer === undefined || task.state !== "collecting") continue;
       if (transfer.hasProgress || !transfer.isOwed || isPaused) {
         transfer.hasProgress = false;
         transfer.stalledSinceMs = now;
-      } else if (now - transfer.stalledSinceMs >= this.#limits.dataTimeoutMs) {
+      } else if (now - transfer.stalledSinceMs >= timeoutMs) {
         return true;
       }
     }

@@ -225,7 +225,7 @@ export class Connection implements StreamReceiver, SessionEntry {
       isEndSent: this.#isEndSent,
       isSending: this.#writer.isBusy,
       batchesTaken: this.#writer.batchesTaken,
-      isMemoryWanted: this.#world.budget.waiting > 0,
+      isMemoryWanted: this.#world.budget.isWanted,
     });
     if (verdict === "ping") {
       this.#session?.ping();
@@ -259,7 +259,7 @@ export class Connection implements StreamReceiver, SessionEntry {
         targets: world.targets.list(),
         portals: world.portals(),
         targetName: loggedIn.targetName,
-        localAddress: localAddress(this.#stream),
+        localAddress: this.#stream?.peer.localAddress,
       }),
       sessions: () => (loggedIn.targetName === undefined ? [] : world.sessions.ofTarget(loggedIn.targetName)),
       progressed: this.#soon,
@@ -403,11 +403,4 @@ function checkLoginRequest(
 ): asserts pdu is InitiatorPdu & { opcode: typeof InitiatorOpcode.loginRequest } {
   if (pdu.opcode !== InitiatorOpcode.loginRequest)
     throw new RopewalkError("PROTOCOL_ERROR", "a request before the login was complete");
-}
-
-/** The address that the initiator came to, where the port tells it. */
-function localAddress(stream: ByteStream | undefined): string | undefined {
-  const peer = stream?.peer;
-  if (peer === undefined || !("localAddress" in peer)) return undefined;
-  return typeof peer.localAddress === "string" ? peer.localAddress : undefined;
 }

@@ -22,6 +22,7 @@ import {
   OneTarget,
   read10,
   settled,
+  TARGET,
   write10,
 } from "./testing/direct-session.ts";
 
@@ -336,15 +337,16 @@ test("a connection whose answers nobody takes is read no further, and closed whe
   const ping = session.encode(nopOutPdu, { immediate: true, initiatorTaskTag: 1 }, pattern(600));
   await session.feed(Buffer.concat([ping, ping]));
   assert.equal(session.isPaused, true);
-  const other = new DirectSession(server);
-  await other.loginStep(
-    { InitiatorName: "iqn.2026-11.io.example:other", TargetName: "iqn.2026-11.io.ropewalk:vol0" },
-    { current: 1, next: 3 },
-  );
+  const others = [];
+  for (const name of ["one", "two"]) {
+    const other = new DirectSession(server);
+    const names = { InitiatorName: `iqn.2026-11.io.example:${name}`, TargetName: TARGET };
+    await other.loginStep(names, { current: 1, next: 3 });
+    others.push(other);
+  }
   await clock.step(40_000);
   assert.equal(session.isClosed, false);
-  await other.command(write10(0, 16), { write: true, expectedBytes: 8192 });
-  await other.command(write10(0, 16), { write: true, expectedBytes: 8192 });
+  for (const other of others) await other.command(write10(0, 16), { write: true, expectedBytes: 8192 });
   await clock.step(2_000);
   assert.equal(session.isClosed, true);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SteppedClock } from "../../../test/support/stepped-clock.ts";
+import type { Peer } from "../../ports/mod.ts";
 import {
   dataInPdu,
   encodeText,
@@ -41,7 +42,7 @@ async function begin(keys: Record<string, string> = {}, limits: Partial<IscsiLim
 }
 
 /** A session that only asks which targets there are. */
-async function discover(portals: string[] = [PORTAL.address], peer: object = {}) {
+async function discover(portals: string[] = [PORTAL.address]) {
   const targets = new OneTarget();
   const server = new IscsiServer({
     targets,
@@ -50,7 +51,6 @@ async function discover(portals: string[] = [PORTAL.address], peer: object = {})
     portals: portals.map((address) => ({ ...PORTAL, address })),
   });
   const session = new DirectSession(server);
-  Object.assign(session.peer, peer);
   await session.loginStep(
     { InitiatorName: INITIATOR, SessionType: "Discovery" },
     { current: LoginStage.security, next: LoginStage.fullFeature },
@@ -96,14 +96,20 @@ test("a portal on all addresses is given by the one that the initiator came to",
     unknown.data.toString(),
     /TargetAddress=0\.0\.0\.0:3261,1\0TargetAddress=10\.0\.0\.1:3260,1\0$/,
   );
-  const told = await discover(["0.0.0.0:3261", "10.0.0.1:3260"]);
-  const stream = told.session as unknown as { peer: object };
-  stream.peer = { ...stream.peer, localAddress: "::ffff:192.0.2.7" };
-  const known = await ask(told.session, [["SendTargets", "All"]]);
-  assert.match(
-    known.data.toString(),
-    /TargetAddress=192\.0\.2\.7:3261,1\0TargetAddress=10\.0\.0\.1:3260,1\0$/,
-  );
+  for (const [localAddress, portals, told] of [
+    ["::ffff:192.0.2.7", ["0.0.0.0:3261", "10.0.0.1:3260"], ["192.0.2.7:3261", "10.0.0.1:3260"]],
+    ["192.0.2.7", ["[::]:3260"], ["192.0.2.7:3260"]],
+    ["2001:db8::7", ["[::]:3260", "0.0.0.0:3260"], ["[2001:db8::7]:3260"]],
+  ] as const) {
+    const { session: known } = await discover([...portals]);
+    const stream = known as unknown as { peer: Peer };
+    stream.peer = { ...stream.peer, localAddress };
+    const { data } = await ask(known, [["SendTargets", "All"]]);
+    const addresses = [...data.toString().matchAll(/TargetAddress=([^,]+),1\0/g)].map(
+      ([, address]) => address,
+    );
+    assert.deepEqual(addresses, told);
+  }
 });
 
 test("a normal session learns of its own target only, and other keys are answered by their rules", async () => {

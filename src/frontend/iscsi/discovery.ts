@@ -16,7 +16,9 @@ export interface DiscoveryWorld {
   readonly localAddress: string | undefined;
 }
 
-const WILDCARDS: ReadonlySet<string> = new Set(["0.0.0.0", "[::]"]);
+const IPV4_WILDCARD = "0.0.0.0";
+/** The one of IPv6 takes connections of IPv4 too. */
+const WILDCARDS: ReadonlySet<string> = new Set([IPV4_WILDCARD, "[::]"]);
 
 /** The answer to `SendTargets=value`; undefined when this session may not ask so. */
 export function sendTargets(value: string, world: DiscoveryWorld): TextPair[] | undefined {
@@ -32,18 +34,21 @@ export function sendTargets(value: string, world: DiscoveryWorld): TextPair[] | 
 }
 
 function describe(targets: readonly TargetEntry[], world: DiscoveryWorld): TextPair[] {
-  const addresses = world.portals.map((portal): TextPair => {
+  const addresses = world.portals.flatMap((portal): TextPair[] => {
     const address = reachableAddress(portal.address, world.localAddress);
-    return ["TargetAddress", `${address},${portal.portalGroupTag}`];
+    return address === undefined ? [] : [["TargetAddress", `${address},${portal.portalGroupTag}`]];
   });
   // Aliases are told at the login: libiscsi gives up on a list with anything but names and addresses.
   return targets.flatMap((target): TextPair[] => [["TargetName", target.name], ...addresses]);
 }
 
-function reachableAddress(address: string, localAddress: string | undefined): string {
+/** Undefined: a portal on all addresses of IPv4, and the initiator came over IPv6; nobody knows which it would reach. */
+function reachableAddress(address: string, localAddress: string | undefined): string | undefined {
   const colon = address.lastIndexOf(":");
   const host = address.slice(0, colon);
   if (localAddress === undefined || !WILDCARDS.has(host)) return address;
   const plain = localAddress.toLowerCase().startsWith("::ffff:") ? localAddress.slice(7) : localAddress;
-  return `${plain.includes(":") ? `[${plain}]` : plain}${address.slice(colon)}`;
+  const isIPv6 = plain.includes(":");
+  if (isIPv6 && host === IPV4_WILDCARD) return undefined;
+  return `${isIPv6 ? `[${plain}]` : plain}${address.slice(colon)}`;
 }

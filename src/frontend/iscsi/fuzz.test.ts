@@ -1,6 +1,7 @@
 // Hostile bytes: random ones, and recorded sessions with bytes changed, cut out, doubled and cut off. Whatever comes, the
 // server neither throws nor hangs, its memory stays within its limits, and nothing stays open.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { hostClock } from "../../host/mod.ts";
@@ -93,6 +94,131 @@ function recorded(digests: boolean): Buffer {
     encoder.encode(logoutRequestPdu, { immediate: true, connectionId: 1, commandNumber }),
   ]);
 }
+
+interface LoginStep {
+  readonly pairs: readonly (readonly [string, string])[];
+  readonly currentStage: number;
+  readonly nextStage: number;
+  readonly transit: boolean;
+}
+
+/** A login with CHAP that is right but for the response, which nobody can know without the secret. */
+const DIALOG: readonly LoginStep[] = [
+  {
+    pairs: [
+      ["InitiatorName", INITIATOR],
+      ["TargetName", TARGET],
+      ["AuthMethod", "CHAP,None"],
+    ],
+    ...{ currentStage: 0, nextStage: 1, transit: false },
+  },
+  { pairs: [["CHAP_A", "5"]], currentStage: 0, nextStage: 1, transit: false },
+  {
+    pairs: [
+      ["CHAP_N", "joe"],
+      ["CHAP_R", `0x${createHash("md5").update("").digest("hex")}`],
+    ],
+    ...{ currentStage: 0, nextStage: 3, transit: true },
+  },
+  { pairs: [["HeaderDigest", "None"]], currentStage: 1, nextStage: 3, transit: true },
+];
+
+const otherPair = fc.oneof(
+  fc.tuple(
+    fc.constantFrom("CHAP_A", "CHAP_N", "CHAP_R", "CHAP_I", "CHAP_C", "AuthMethod", "SessionType"),
+    fc.oneof(
+      fc.constantFrom(
+        "5",
+        "7,5",
+        "joe",
+        "256",
+        "",
+        "0x",
+        "0b",
+        "0bAAAA",
+        "None",
+        "CHAP",
+        "Discovery",
+        "Reject",
+      ),
+      fc.stringMatching(/^0x[0-9a-f]{0,64}$/),
+    ),
+  ),
+  fc.tuple(
+    fc.constantFrom(
+      "InitiatorName",
+      "TargetName",
+      "MaxBurstLength",
+      "ErrorRecoveryLevel",
+      "IFMarkInt",
+      "X-a",
+    ),
+    fc.oneof(fc.constantFrom("Yes", "0", "512", "16777216", "-1", TARGET), fc.string({ maxLength: 300 })),
+  ),
+);
+const loginChange = fc.record({
+  step: fc.nat(5),
+  kind: fc.constantFrom("pair", "drop", "skip", "repeat", "stage", "transit"),
+  pair: otherPair,
+  value: fc.nat(3),
+});
+type LoginChange = typeof loginChange extends fc.Arbitrary<infer Value> ? Value : never;
+
+function changedDialog(changes: readonly LoginChange[]): LoginStep[] {
+  const steps = [...DIALOG];
+  for (const { step, kind, pair, value } of changes) {
+    const at = step % steps.length;
+    const old = steps[at]!;
+    if (kind === "pair") steps[at] = { ...old, pairs: [...old.pairs, pair] };
+    else if (kind === "drop") steps[at] = { ...old, pairs: old.pairs.filter((_, index) => index !== value) };
+    else if (kind === "skip" && steps.length > 1) steps.splice(at, 1);
+    else if (kind === "repeat") steps.splice(at, 0, old);
+    else if (kind === "stage") steps[at] = { ...old, [value % 2 ? "currentStage" : "nextStage"]: value };
+    else if (kind === "transit") steps[at] = { ...old, transit: !old.transit };
+  }
+  return steps;
+}
+
+/** Sends a login and a read behind it. Returns what became of it. */
+async function tryLogin(steps: readonly LoginStep[], targets: OneTarget) {
+  const server = serve(targets);
+  const session = new DirectSession(server);
+  for (const { pairs, ...stages } of steps) {
+    if (session.isClosed) break;
+    const fields = { immediate: true, connectionId: 1, commandNumber: 1, ...stages };
+    await session.send(loginRequestPdu, fields, encodeText(pairs.map(([key, value]) => [key, value])));
+  }
+  if (!session.isClosed) await session.command(read10(0, 1), { read: true, expectedBytes: 512 });
+  const isIn = targets.scsi.nexuses.size > 0;
+  const isChallenged = session.received.some(({ data }) => data.includes("CHAP_C="));
+  session.destroy();
+  await server.close();
+  assert.equal(targets.openNow, 0);
+  assert.deepEqual(server.memory, { chunkBytes: 0, inWorkBytes: 0 });
+  return { isIn, isChallenged };
+}
+
+test("whatever is sent as a login, nobody gets in without the secret, and nothing stays open", async () => {
+  let challenges = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(loginChange, { maxLength: 4 }), async (changes) => {
+      const targets = new OneTarget();
+      targets.auth = { incoming: [{ user: "joe", secret: "a secret of joe" }] };
+      const { isIn, isChallenged } = await tryLogin(changedDialog(changes), targets);
+      // A discovery asks for no secret, and opens nothing.
+      assert.equal(isIn, false);
+      assert.equal(targets.scsi.executed.length, 0);
+      if (isChallenged) challenges++;
+    }),
+    { numRuns: 500 },
+  );
+  assert.ok(challenges > 50, `only ${challenges} came as far as the challenge`);
+  const { isIn } = await tryLogin(
+    [DIALOG[0]!, DIALOG[3]!].map((step) => ({ ...step, transit: true })),
+    new OneTarget(),
+  );
+  assert.equal(isIn, true, "without a secret it would have been a login");
+});
 
 const PLAIN = recorded(false);
 const DIGESTED = recorded(true);

@@ -39,6 +39,8 @@ export interface IscsiLimits {
   readonly waitingBytesMax: number;
   /** Data-out, or the rest of a PDU, that makes no progress for so long ends the connection. */
   readonly dataTimeoutMs: number;
+  /** The same for data-out while others wait for memory, which its command holds. */
+  readonly wantedDataTimeoutMs: number;
   /** Replies that wait for the initiator, not counting data; beyond it the connection is read no further. */
   readonly replyBytesMax: number;
   /** An initiator that takes no replies for so long is closed when it is leaving or others wait for memory. */
@@ -70,6 +72,7 @@ export const DEFAULT_ISCSI_LIMITS: IscsiLimits = {
   totalBytesMax: 256 * MEBIBYTE,
   waitingBytesMax: 64 * MEBIBYTE,
   dataTimeoutMs: 30_000,
+  wantedDataTimeoutMs: 5_000,
   replyBytesMax: 4 * MEBIBYTE,
   replyTimeoutMs: 30_000,
   pingIntervalMs: 30_000,
@@ -91,6 +94,7 @@ export function checkLimits(limits: IscsiLimits): void {
     ["firstBurstBytesMax", "burstBytesMax"],
     ["commandBytesMax", "connectionBytesMax"],
     ["connectionBytesMax", "totalBytesMax"],
+    ["wantedDataTimeoutMs", "dataTimeoutMs"],
   ];
   for (const [smaller, larger] of ordered) {
     if (limits[smaller] > limits[larger])

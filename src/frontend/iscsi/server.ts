@@ -164,9 +164,10 @@ export class IscsiServer {
   }
 
   #checkLater(): void {
-    const { loginTimeoutMs, dataTimeoutMs, replyTimeoutMs, pingIntervalMs, pingTimeoutMs } = this.#limits;
+    const { loginTimeoutMs, wantedDataTimeoutMs, replyTimeoutMs, pingIntervalMs, pingTimeoutMs } =
+      this.#limits;
     const wantedMs =
-      Math.min(loginTimeoutMs, dataTimeoutMs, replyTimeoutMs, pingIntervalMs, pingTimeoutMs) / 4;
+      Math.min(loginTimeoutMs, wantedDataTimeoutMs, replyTimeoutMs, pingIntervalMs, pingTimeoutMs) / 4;
     const delayMs = Math.max(CHECK_INTERVAL_MS_MIN, Math.min(CHECK_INTERVAL_MS_MAX, wantedMs));
     this.#checkTimer = this.#clock.after(delayMs, () => {
       this.#checkTimer = undefined;

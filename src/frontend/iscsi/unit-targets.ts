@@ -21,7 +21,7 @@ import type {
   TargetEntry,
 } from "./target-table.ts";
 import { COPY_LIMITS, type CopyLimits, CopyManager, isSameDesignator } from "./third-party-copy/mod.ts";
-import { type CopyUnit, type ReservationStore, ScsiUnitTarget, type TargetPort } from "./unit/mod.ts";
+import { type CopyUnit, ScsiUnitTarget, type TargetPort, type UnitStore } from "./unit/mod.ts";
 
 /** A target and what it asks of initiators. */
 export interface ServedTarget {
@@ -50,8 +50,8 @@ export interface ServedTargets {
 export interface UnitTargetsOptions {
   readonly targets: ServedTargets;
   readonly portals: readonly IscsiPortal[];
-  /** By the volume's UUID. */
-  readonly reservations: (uuid: string) => ReservationStore;
+  /** What outlives the daemon of a unit: persistent reservations and an unfinished SANITIZE; by the volume's UUID. */
+  readonly reservations: (uuid: string) => UnitStore;
   readonly clock: Clock;
   /** Without it units know neither token copies nor EXTENDED COPY. */
   readonly tokens: TokenService | undefined;
@@ -135,7 +135,7 @@ export class UnitTargets implements IscsiTargetTable {
         blockBytes: Math.max(rules.blockBytes, device.geometry.minimumBlockBytes) > 512 ? 4096 : 512,
         identity: { name: volume, uuid },
         ports: targetPorts(target.name, portals),
-        reservations: reservations(uuid),
+        store: reservations(uuid),
         clock,
         isWritable: device.capabilities.writable,
         trimReadsZeros: target.trimReadsZeros,

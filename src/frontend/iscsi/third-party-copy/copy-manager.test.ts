@@ -45,6 +45,7 @@ function unitOn(tokens: ScriptedTokens, name: number, blockBytes = 512): CopyUni
     blockBytes,
     capacityBlocks: (16 * MIB) / blockBytes,
     designators: [Uint8Array.from([1, 3, 0, 8, 0x50, 0, 0, 0, 0, 0, 0, name])],
+    checkReadable: () => undefined,
     checkWritable: () => undefined,
     change: (_range, work) => work(),
   };
@@ -189,12 +190,12 @@ test("a part of a token's data is good with status 03", async () => {
   assert.equal((await fixture.information(2)).status, 3);
 });
 
-test("a populate that falls short is good with status 04 and the lower count", async () => {
+test("a populate that falls short is good with status 03 and the lower count", async () => {
   const fixture = new Fixture();
   fixture.tokens.reads.push({ kind: "short", bytesMax: 5 * 512 + 100 });
   assert.equal((await fixture.populate([{ lba: 0, blocks: 16 }])).status, 0);
   const { status, blocks, descriptorBytes } = await fixture.information(1);
-  assert.deepEqual({ status, blocks, descriptorBytes }, { status: 4, blocks: 5, descriptorBytes: 514 });
+  assert.deepEqual({ status, blocks, descriptorBytes }, { status: 3, blocks: 5, descriptorBytes: 514 });
 });
 
 test("a populate that gets no whole block has no room for a ROD, and gives the token up", async () => {
@@ -482,6 +483,34 @@ test("REPORT ALL ROD TOKENS tells what identifies a token, never its secret", as
   assert.equal(Number(report.readBigUInt64BE(8 + 56)), 2048);
 });
 
+test("REPORT ALL ROD TOKENS tells an initiator of its own tokens only, of all its sessions", async () => {
+  const fixture = new Fixture();
+  const nexus = nexusOf(3);
+  const ids = async (initiator: string, number: number) => {
+    const sent = { nexus: { ...nexusOf(number), initiator } };
+    const { dataIn } = await fixture.send(receiveCdb(0x08, 0, 4096), new Uint8Array(), sent);
+    const report = Buffer.from(dataIn);
+    return Array.from({ length: (report.length - 8) / 96 }, (_, index) =>
+      report.subarray(16 + 96 * index, 24 + 96 * index).toString("hex"),
+    );
+  };
+  const token = await fixture.token([{ lba: 0, blocks: 4 }], { nexus });
+  const id = token.subarray(8, 16).toString("hex");
+  assert.deepEqual(await ids(nexus.initiator, 3), [id]);
+  assert.deepEqual(await ids(nexus.initiator, 4), [id]);
+  for (const other of ["iqn.x:other", "iqn.x:hos", "iqn.x:host2", `${nexus.initiator} #`])
+    assert.deepEqual(await ids(other, 3), [], other);
+});
+
+test("RECEIVE ROD TOKEN INFORMATION gives a token to nobody but the session that asked for it", async () => {
+  const fixture = new Fixture();
+  await fixture.populate([{ lba: 0, blocks: 4 }]);
+  const none = new Uint8Array();
+  for (const cdb of [receiveCdb(0x07, 1, 4096), receiveCdb(0x05, 1, 4096)])
+    assert.equal((await fixture.send(cdb, none, { nexus: nexusOf(2) })).sense, "5/24/00");
+  assert.equal((await fixture.information(1)).descriptorBytes, 514);
+});
+
 const lists = { LID1: extendedCopyLid1List, LID4: extendedCopyLid4List } as const;
 for (const [name, list] of Object.entries(lists)) {
   const action = name === "LID1" ? 0 : 1;
@@ -644,6 +673,31 @@ test("whatever bytes come, a command ends with a reply or a check condition, and
       },
     ),
     { numRuns: 400 },
+  );
+  await fixture.manager.reset("all");
+});
+
+test("EXTENDED COPY lists that are nearly right end with a reply or a check condition", async () => {
+  const fixture = new Fixture();
+  const cscds = [fixture.unit, fixture.other].map(({ designators, blockBytes }) =>
+    identificationCscd(designators[0]!, blockBytes),
+  );
+  const segments = [
+    blockSegment({ source: 0, destination: 1, blocks: 16, sourceLba: 8, destinationLba: 2 }),
+    blockSegment({ source: 1, destination: 0, blocks: 2, sourceLba: 8, destinationLba: 2 }),
+  ];
+  const changes = fc.array(fc.tuple(fc.nat(150), fc.oneof(fc.constantFrom(0, 1, 255), fc.nat(255))), {
+    maxLength: 5,
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom("LID1", "LID4"), changes, fc.nat(200), async (name, changed, cut) => {
+      const whole = lists[name]({ cscds, segments, listId: 5 });
+      for (const [at, value] of changed) if (at < whole.length) whole[at] = value;
+      const bytes = cut < 20 ? whole.subarray(0, whole.length - cut) : whole;
+      const reply = await fixture.send(extendedCopyCdb(name === "LID1" ? 0 : 1, bytes.length), bytes);
+      assert.ok(reply.status === 0 || reply.sense.length > 0);
+    }),
+    { numRuns: 300 },
   );
   await fixture.manager.reset("all");
 });

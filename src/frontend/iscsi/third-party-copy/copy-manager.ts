@@ -39,7 +39,7 @@ import { COPY_LIMITS, type CopyLimits, PARAMETER_LIST_BYTES_MAX, STATUS_DELAY_MS
 import { CopyOperation } from "./copy-operation.ts";
 import { CopyOperations } from "./copy-operations.ts";
 import { type CopyStep, copySense } from "./copy-sense.ts";
-import { type CopyTokens, tokenCreator } from "./copy-tokens.ts";
+import { type CopyTokens, isOwnToken, tokenCreator } from "./copy-tokens.ts";
 import { extendedCopy, type FindUnit } from "./extended-copy.ts";
 import { checkPopulateToken, populateToken, rodTypeOf } from "./populate-token.ts";
 import { writeUsingToken } from "./write-using-token.ts";
@@ -232,7 +232,7 @@ export class CopyManager implements ThirdPartyCopy {
       case CopyIn.receiveCopyOperatingParameters:
         return encodeOperatingParameters(this.#features);
       case CopyIn.reportAllRodTokens:
-        return this.#allTokens();
+        return this.#allTokens(command.nexus);
       default:
         throw invalidCdbField(SERVICE_ACTION_AT.byte, SERVICE_ACTION_AT.bit);
     }
@@ -247,10 +247,13 @@ export class CopyManager implements ThirdPartyCopy {
     return encodeFailedSegmentDetails(status);
   }
 
-  #allTokens(): Uint8Array {
-    const valid = this.#tokens.list().filter((token) => token.state === "valid" && token.kind === "data");
+  /** Those that the initiator made itself: of others' it would learn when and how much they copy. */
+  #allTokens(nexus: ScsiNexus): Uint8Array {
+    const own = this.#tokens
+      .list()
+      .filter((token) => token.state === "valid" && token.kind === "data" && isOwnToken(token, nexus));
     return encodeRodManagementTokens(
-      valid.slice(0, this.#limits.reportedTokensMax).map(({ id, lengthBytes, policy, persistent }) => ({
+      own.slice(0, this.#limits.reportedTokensMax).map(({ id, lengthBytes, policy, persistent }) => ({
         rodType: rodTypeOf(policy, persistent),
         id,
         lengthBytes,

@@ -64,6 +64,7 @@ function extentOf(
 ): CopyExtent {
   const source = unitAt(segment.source, parameters, context);
   const destination = unitAt(segment.destination, parameters, context);
+  source.checkReadable(context.command);
   destination.checkWritable(context.command);
   let sourceOffsetBytes = segment.sourceLba * source.blockBytes;
   let destinationOffsetBytes = segment.destinationLba * destination.blockBytes;

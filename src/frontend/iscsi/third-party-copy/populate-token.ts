@@ -2,7 +2,7 @@
  * POPULATE TOKEN (SBC-3, 5.30): a token for the data of ranges, as it is now.
  *
  * Always holds: the transfer count never exceeds what was asked nor what the token stands for; when it is less, the
- * status says so, and the initiator goes on from there. Errors: as `copySense` maps them.
+ * status says so, and the initiator goes on from there (docs/decisions/short-token-status.md). Errors: as `copySense` maps them.
  */
 import { assert } from "../../../base/assert.ts";
 import { RopewalkError } from "../../../base/errors.ts";
@@ -108,7 +108,7 @@ export async function populateToken(
   operation.token = first.token;
   operation.transferBlocks = blocks;
   operation.advance();
-  return blocks === askedBlocks ? OperationStatus.good : OperationStatus.residual;
+  return blocks === askedBlocks ? OperationStatus.good : OperationStatus.partialTokenUse;
 }
 
 /** SCSI hands out one token: the one for the beginning of the data, of alternatives the first. */

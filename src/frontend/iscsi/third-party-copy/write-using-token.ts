@@ -129,7 +129,7 @@ function leavesTokenData(
 /** DEL_TKN. One that has ended already, or is the well-known one of zeros, is left as it is. */
 async function deleteToken(token: Uint8Array, tokens: CopyTokens): Promise<void> {
   try {
-    await tokens.revoke(token, { strength: "mandatory" });
+    await tokens.revoke(token, { strength: "mandatory", as: "deleted" });
   } catch (error) {
     if (!(error instanceof RopewalkError)) throw error;
   }

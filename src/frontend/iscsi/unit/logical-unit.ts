@@ -36,6 +36,7 @@ import type { CopyUnit, ThirdPartyCopy } from "./third-party-copy.ts";
 import { unitDesignators } from "./unit-designators.ts";
 import { unitLimits } from "./unit-limits.ts";
 import type { ScsiUnitOptions, TargetPort, UnitIdentity } from "./unit-options.ts";
+import { UnitRecord } from "./unit-record.ts";
 
 const SANITIZE_BYTES_PER_SECOND = 64 * 1024 * 1024;
 
@@ -60,8 +61,9 @@ export class LogicalUnit implements CopyUnit {
   readonly attentions = new Attentions();
   readonly modes = new ModePages();
   readonly locks = new RangeLock();
-  readonly sanitize = new SanitizeOperation();
+  readonly sanitize: SanitizeOperation;
   readonly reservations: Reservations;
+  readonly #record: UnitRecord;
   readonly #isWritable: boolean;
   readonly #living = new Map<number, LivingNexus>();
   #used = Promise.withResolvers<void>();
@@ -83,9 +85,18 @@ export class LogicalUnit implements CopyUnit {
     this.access = new BlockAccess(this.device, { trimReadsZeros: options.trimReadsZeros ?? false });
     this.limits = unitLimits(this.device, this.blockBytes, this.access.provisioning);
     this.commands = new CommandTable(options.thirdPartyCopy);
-    this.reservations = new Reservations(options.reservations);
+    this.#record = new UnitRecord(options.store);
+    this.reservations = new Reservations(this.#record);
+    this.sanitize = new SanitizeOperation(this.#record);
     this.#isWritable = options.isWritable && this.device.capabilities.writable;
     this.#knownCapacityBlocks = this.capacityBlocks;
+  }
+
+  /** Takes up what was stored; before the first command. IO_ERROR, and what the store throws */
+  async load(): Promise<void> {
+    const { reservations, sanitize } = await this.#record.load();
+    this.reservations.restore(reservations);
+    this.sanitize.restore(sanitize);
   }
 
   get capacityBlocks(): number {
@@ -177,6 +188,13 @@ export class LogicalUnit implements CopyUnit {
       throw new CheckCondition(SenseKey.dataProtect, 0x27, 0x00);
     }
     this.#checkWriteProtection();
+    this.sanitize.checkReady();
+  }
+
+  checkReadable(command: ScsiCommand): void {
+    // COPY TARGET DEVICE NOT REACHABLE: a copy manager of another unit may not say more than that.
+    if (this.reservations.forbids(command.nexus, "read"))
+      throw new CheckCondition(SenseKey.copyAborted, 0x0d, 0x02);
     this.sanitize.checkReady();
   }
 

@@ -1,11 +1,10 @@
 /**
- * Persistent reservations as a text that outlives the daemon (APTPL).
+ * Persistent reservations in the record that outlives the daemon (APTPL; see unit-record.ts).
  *
  * Always holds: what is written is read back; a state without APTPL is written as an empty one, since power loss
- * ends it. The generation begins anew (SPC-4, 5.12.6). Errors: IO_ERROR for a text that is none of ours.
+ * ends it. The generation begins anew (SPC-4, 5.12.6).
  */
 
-import { RopewalkError } from "../../../base/errors.ts";
 import { isReservationType } from "../../../wire/iscsi/scsi/mod.ts";
 import {
   type NexusPorts,
@@ -16,9 +15,10 @@ import {
   registrantOf,
 } from "./reservation-state.ts";
 
-export function formatReservations(state: ReservationState): string {
+/** As the fields of a record. */
+export function reservationFields(state: ReservationState): object {
   const { registrants, reservation } = state.isPersistent ? state : NO_RESERVATIONS;
-  return JSON.stringify({
+  return {
     registrants: registrants.map((each) => ({ ...portsOf(each), key: each.key.toString(16) })),
     reservation:
       reservation === undefined
@@ -27,41 +27,31 @@ export function formatReservations(state: ReservationState): string {
             type: reservation.type,
             holder: reservation.holder === "all" ? "all" : portsOf(reservation.holder),
           },
-  });
+  };
 }
 
-export function parseReservations(text: string): ReservationState {
-  try {
-    const record = JSON.parse(text) as unknown;
-    const registrants = list(field(record, "registrants")).map(registrant);
-    const state = { ...NO_RESERVATIONS, registrants, isPersistent: registrants.length > 0 };
-    const reservation = field(record, "reservation");
-    if (reservation === null) return state;
-    const type = field(reservation, "type");
-    if (typeof type !== "number" || !isReservationType(type)) throw new Error("no type of reservation");
-    const holderField = field(reservation, "holder");
-    const holder = holderField === "all" ? "all" : ports(holderField);
-    if ((holder === "all") !== (type === 7 || type === 8))
-      throw new Error("a holder that its type does not have");
-    if (holder === "all" ? registrants.length === 0 : registrantOf(state, holder) === undefined)
-      throw new Error("a holder that is not registered");
-    return { ...state, reservation: { type, holder } };
-  } catch (cause) {
-    throw new RopewalkError(
-      "IO_ERROR",
-      "The stored persistent reservations cannot be read; delete them to begin anew.",
-      {
-        cause,
-      },
-    );
-  }
+/** Throws an Error that says what is wrong. */
+export function parseReservations(record: unknown): ReservationState {
+  const registrants = list(field(record, "registrants")).map(registrant);
+  const state = { ...NO_RESERVATIONS, registrants, isPersistent: registrants.length > 0 };
+  const reservation = field(record, "reservation");
+  if (reservation === null) return state;
+  const type = field(reservation, "type");
+  if (typeof type !== "number" || !isReservationType(type)) throw new Error("no type of reservation");
+  const holderField = field(reservation, "holder");
+  const holder = holderField === "all" ? "all" : ports(holderField);
+  if ((holder === "all") !== (type === 7 || type === 8))
+    throw new Error("a holder that its type does not have");
+  if (holder === "all" ? registrants.length === 0 : registrantOf(state, holder) === undefined)
+    throw new Error("a holder that is not registered");
+  return { ...state, reservation: { type, holder } };
 }
 
 function portsOf({ initiatorPort, relativePort }: NexusPorts): NexusPorts {
   return { initiatorPort, relativePort };
 }
 
-function field(value: unknown, name: string): unknown {
+export function field(value: unknown, name: string): unknown {
   if (typeof value !== "object" || value === null || !(name in value)) throw new Error(`no ${name}`);
   return (value as Record<string, unknown>)[name];
 }

@@ -5,10 +5,11 @@ import fc from "fast-check";
 import { SteppedClock } from "../../../../test/support/stepped-clock.ts";
 import { RopewalkError } from "../../../base/errors.ts";
 import { MemoryDevice } from "../../../device/mod.ts";
-import { type ReservationStore, ScsiUnitTarget } from "./mod.ts";
-import { formatReservations, parseReservations } from "./reservation-record.ts";
+import type { ScsiCommand } from "../scsi-target.ts";
+import { ScsiUnitTarget, type UnitStore } from "./mod.ts";
 import { NO_RESERVATIONS, type ReservationState, registrantOf, reserveOut } from "./reservation-state.ts";
 import { TestInitiator, testNexus } from "./testing/test-initiator.ts";
+import { formatUnit, parseUnit } from "./unit-record.ts";
 
 const CONFLICT = 0x18;
 const PORT = { name: "iqn.2026-11.io.ropewalk:vol0,t,0x0001", portalGroupTag: 1, relativePort: 1 };
@@ -24,7 +25,7 @@ const READ = "28 00 00000000 00 0001";
 const WRITE = "2a 00 00000000 00 0001";
 const block = new Uint8Array(512);
 
-class MemoryStore implements ReservationStore {
+class MemoryStore implements UnitStore {
   text: string | undefined;
   isBroken = false;
 
@@ -39,19 +40,19 @@ class MemoryStore implements ReservationStore {
   }
 }
 
-function newTarget(store: ReservationStore = new MemoryStore()): ScsiUnitTarget {
+function newTarget(store: UnitStore = new MemoryStore()): ScsiUnitTarget {
   return new ScsiUnitTarget({
     device: new MemoryDevice({ sizeBytes: 1024 * 1024 }),
     blockBytes: 512,
     identity: { name: "vol0", uuid: "6f1d2c3b-4a59-4687-9786-a5b4c3d2e1f0" },
     ports: [PORT],
-    reservations: store,
+    store,
     clock: new SteppedClock(),
     isWritable: true,
   });
 }
 
-async function bench(store?: ReservationStore) {
+async function bench(store?: UnitStore) {
   const target = newTarget(store);
   const first = await TestInitiator.ready(target, testNexus(1));
   const second = await TestInitiator.ready(target, testNexus(2));
@@ -282,7 +283,7 @@ test("after any service actions the holder is registered, and the record is read
           registrants.length,
         );
         const isPersistent = state.isPersistent && registrants.length > 0;
-        assert.deepEqual(parseReservations(formatReservations(state)), {
+        assert.deepEqual(parseUnit(formatUnit({ reservations: state, sanitize: undefined })).reservations, {
           generation: 0,
           registrants: state.isPersistent ? registrants : [],
           reservation: state.isPersistent ? reservation : undefined,
@@ -294,12 +295,22 @@ test("after any service actions the holder is registered, and the record is read
   );
 });
 
+test("a copy manager does not read a unit that another nexus has for itself", async () => {
+  const { target, first, second } = await bench();
+  assert.equal((await first.send("16")).status, 0);
+  const read = ({ nexus }: TestInitiator) => target.copyUnit.checkReadable({ nexus } as ScsiCommand);
+  read(first);
+  assert.throws(() => read(second), { sense: { key: 0x0a, asc: 0x0d, ascq: 0x02 } });
+});
+
 test("a record that is none is an error, never an empty one", () => {
   for (const text of [
     "x",
     "{}",
     '{"registrants":[],"reservation":{"type":3,"holder":"all"}}',
     '{"registrants":[1],"reservation":null}',
+    '{"registrants":[],"reservation":null,"sanitize":1}',
+    '{"registrants":[],"reservation":null,"sanitize":{"exitAllowed":1}}',
   ])
-    assert.throws(() => parseReservations(text), { code: "IO_ERROR" });
+    assert.throws(() => parseUnit(text), { code: "IO_ERROR" });
 });

@@ -7,7 +7,6 @@
  */
 
 import type { ScsiNexus } from "../scsi-target.ts";
-import { formatReservations, parseReservations } from "./reservation-record.ts";
 import {
   holdsReservation,
   isForRegistrants,
@@ -19,7 +18,7 @@ import {
   registrantOf,
   reserveOut,
 } from "./reservation-state.ts";
-import type { ReservationStore } from "./unit-options.ts";
+import type { UnitRecord } from "./unit-record.ts";
 
 /**
  * What a command means to a reservation of somebody else (SPC-4, 5.12.1; SBC-3, 4.18):
@@ -29,23 +28,23 @@ import type { ReservationStore } from "./unit-options.ts";
 export type Access = "free" | "status" | "read" | "change" | "own";
 
 export class Reservations {
-  readonly #store: ReservationStore;
+  readonly #record: Pick<UnitRecord, "saveReservations">;
   #state: ReservationState = NO_RESERVATIONS;
   #sessionHolder: number | undefined;
   /** The last change that is under way. */
   #changes: Promise<unknown> | undefined;
 
-  constructor(store: ReservationStore) {
-    this.#store = store;
+  constructor(record: Pick<UnitRecord, "saveReservations">) {
+    this.#record = record;
   }
 
   get state(): ReservationState {
     return this.#state;
   }
 
-  async load(): Promise<void> {
-    const text = await this.#store.load();
-    if (text !== undefined && text !== "") this.#state = parseReservations(text);
+  /** Goes on from what was stored; before anything else. */
+  restore(state: ReservationState): void {
+    this.#state = state;
   }
 
   /** Whether a reservation of somebody else keeps the nexus from it. */
@@ -95,7 +94,7 @@ export class Reservations {
     const outcome = reserveOut(this.#state, request);
     if (outcome === "conflict") return outcome;
     if (this.#state.isPersistent || outcome.state.isPersistent) {
-      await this.#store.save(formatReservations(outcome.state));
+      await this.#record.saveReservations(outcome.state);
     }
     this.#state = outcome.state;
     return outcome;

@@ -70,17 +70,22 @@ export const SANITIZE_COMMANDS: readonly CommandEntry[] = [
   },
 ];
 
-function sanitize(unit: LogicalUnit, { cdb, signal }: ScsiCommand, work: SanitizeWork): Answer {
+async function sanitize(
+  unit: LogicalUnit,
+  { cdb, signal }: ScsiCommand,
+  work: SanitizeWork,
+): Promise<ScsiReply> {
   if (unit.sanitize.progress !== undefined) unit.sanitize.checkReady();
   const whole = { offsetBytes: 0, lengthBytes: unit.device.sizeBytes };
   const alone: SanitizeWork = async (progress) => {
     await unit.locks.run(whole, "exclusive", () => work(progress));
     await onOpenDevice(unit, () => unit.access.flush());
   };
-  const running = unit.sanitize.run(alone, { exitAllowed: (cdb[1]! & EXIT_ALLOWED) !== 0 });
-  if ((cdb[1]! & IMMED) === 0) return answerUnlessAborted(running, signal);
+  const isImmediate = (cdb[1]! & IMMED) !== 0;
+  const { ended } = await unit.sanitize.begin(alone, { exitAllowed: (cdb[1]! & EXIT_ALLOWED) !== 0 });
+  if (!isImmediate) return answerUnlessAborted(ended, signal);
   // Its failure is told to every command after it.
-  running.catch(() => undefined);
+  ended.catch(() => undefined);
   return GOOD;
 }
 
@@ -177,9 +182,9 @@ async function overwrite(
   }
 }
 
-function exitFailureMode(unit: LogicalUnit, { cdb }: ScsiCommand): Answer {
+async function exitFailureMode(unit: LogicalUnit, { cdb }: ScsiCommand): Promise<ScsiReply> {
   if (listBytesAt7(cdb) !== 0) throw invalidCdbField(7, 7);
   if (unit.sanitize.progress !== undefined) unit.sanitize.checkReady();
-  unit.sanitize.exitFailureMode();
+  await unit.sanitize.exitFailureMode();
   return GOOD;
 }

@@ -19,7 +19,7 @@ function unitOptions(device: MemoryDevice, changes: Partial<ScsiUnitOptions> = {
     blockBytes: BLOCK,
     identity: { name: "vol0", uuid: "6f1d2c3b-4a59-4687-9786-a5b4c3d2e1f0" },
     ports: [PORT],
-    reservations: { load: async () => undefined, save: async () => undefined },
+    store: { load: async () => undefined, save: async () => undefined },
     clock: new SteppedClock({ jumps: true }),
     isWritable: true,
     trimReadsZeros: true,
@@ -341,6 +341,32 @@ test("whatever the bytes of a command are, it gets a reply", async () => {
     ),
     { numRuns: 400 },
   );
+});
+
+test("whatever the bytes of a parameter list are, its command gets a reply and the unit works on", async () => {
+  const { first } = await bench();
+  const cdbs = [
+    ...["42 00 00 00 00 00 00 LLLL 00", "55 10 00 00 00 00 00 LLLL 00", "55 11 00 00 00 00 00 LLLL 00"],
+    ...["5f 00 00 00 00 00 00 LLLL 00", "5f 01 03 00 00 00 00 LLLL 00", "5f 06 00 00 00 00 00 LLLL 00"],
+    ...["5f 07 00 00 00 00 00 LLLL 00", "48 01 00 00 00 00 00 LLLL 00", "1d 00 00 LLLL 00"],
+  ];
+  const byte = fc.oneof(fc.constantFrom(0, 0, 0, 1, 2, 8, 0x0a, 24, 255), fc.nat(255));
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...cdbs),
+      fc.array(byte, { maxLength: 64 }),
+      fc.integer({ min: -2, max: 2 }),
+      async (cdb, bytes, more) => {
+        const length = Math.max(0, bytes.length + more);
+        const sent = cdb.replace("LLLL", length.toString(16).padStart(4, "0"));
+        const { status, sense } = await first.send(sent, Uint8Array.from(bytes));
+        assert.ok([0, 2, 0x18].includes(status), `status ${status}`);
+        assert.equal(status === 2, sense.length > 0);
+      },
+    ),
+    { numRuns: 400 },
+  );
+  assert.equal((await first.send("12 00 00 00 ff")).status, 0);
 });
 
 test("a CDB that is shorter than its command is taken as if zeros followed", async () => {

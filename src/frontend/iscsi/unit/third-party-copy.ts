@@ -19,6 +19,8 @@ export interface CopyUnit {
   readonly designators: readonly Uint8Array[];
   /** Throws the check condition of a unit that takes no writes now: write protected, or by a reservation of another nexus. */
   checkWritable(command: ScsiCommand): void;
+  /** Throws the check condition of a unit that may not be read now: reserved by another nexus, or under SANITIZE. */
+  checkReadable(command: ScsiCommand): void;
   /** Runs a change of the range while nothing else changes any of it (COMPARE AND WRITE and the like wait for it). */
   change<Result>(
     range: { readonly offsetBytes: number; readonly lengthBytes: number },

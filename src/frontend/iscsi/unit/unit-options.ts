@@ -24,8 +24,8 @@ export interface TargetPort {
   readonly relativePort: number;
 }
 
-/** Where persistent reservations with APTPL outlive the daemon. */
-export interface ReservationStore {
+/** Where a unit's persistent reservations with APTPL, and an unfinished SANITIZE, outlive the daemon. */
+export interface UnitStore {
   /** What was saved last; undefined: nothing. */
   load(): Promise<string | undefined>;
   /** Durable at resolution. */
@@ -37,7 +37,7 @@ export interface ScsiUnitOptions {
   readonly blockBytes: 512 | 4096;
   readonly identity: UnitIdentity;
   readonly ports: readonly TargetPort[];
-  readonly reservations: ReservationStore;
+  readonly store: UnitStore;
   readonly clock: Clock;
   /** False: writes end with DATA PROTECT, whatever the device could. */
   readonly isWritable: boolean;

@@ -29,10 +29,11 @@ export const CopyIn = {
 export const OperationStatus = {
   good: 0x01,
   error: 0x02,
-  /** Good, and a part of the token's data was not used. */
+  /**
+   * Good, and the token stands for less than was asked, or a part of its data was not used. Never 04h, "residual data":
+   * initiators do not know it (docs/decisions/short-token-status.md).
+   */
   partialTokenUse: 0x03,
-  /** Good, for less than was asked. */
-  residual: 0x04,
   inProgress: 0x10,
   inForeground: 0x11,
   inBackground: 0x12,
