@@ -1,5 +1,6 @@
 /**
- * What block front ends serve: every volume, read-write, and every snapshot as VOLUME@SNAPSHOT, read-only.
+ * What block front ends serve: every volume, read-write, and every snapshot and every frozen view of a stack as
+ * VOLUME@SNAPSHOT, read-only.
  *
  * Always holds: an opened device is the volume, with token copies where there is a token room, under its configured
  * layers under a measuring one, so all paths share one room (T15); maps of what changed or is shared come straight
@@ -68,33 +69,41 @@ export class Exports {
       ...this.#pool.snapshots().map(({ volume, name: snapshot, sizeBytes }) => {
         return { name: formatMapName({ volume, snapshot }), sizeBytes, isWritable: false };
       }),
+      ...(this.#stacks?.listViews() ?? []).map(({ volume, name: snapshot, sizeBytes }) => {
+        return { name: formatMapName({ volume, snapshot }), sizeBytes, isWritable: false };
+      }),
     ];
   }
 
   show(name: string): ExportSummary {
     const map = parseMapName(name);
-    if (this.isStack(name)) return { name, sizeBytes: this.#stacks!.show(name).sizeBytes, isWritable: true };
-    const { sizeBytes } =
-      map.snapshot === undefined
-        ? this.#pool.volume(map.volume)
-        : this.#pool.snapshot(map.volume, map.snapshot);
-    return { name, sizeBytes, isWritable: map.snapshot === undefined };
+    return { name, sizeBytes: this.#shown(map).sizeBytes, isWritable: map.snapshot === undefined };
+  }
+
+  #shown({ volume, snapshot }: MapName): { sizeBytes: number } {
+    if (this.#stacks?.has(volume))
+      return snapshot === undefined ? this.#stacks.show(volume) : this.#stacks.showView(volume, snapshot);
+    return snapshot === undefined ? this.#pool.volume(volume) : this.#pool.snapshot(volume, snapshot);
   }
 
   /** Opens for a client, which counts as connected until it closes the device. */
   open(name: string): BlockDevice {
     const map = parseMapName(name);
     const { volume, snapshot } = map;
-    if (this.isStack(name)) return this.#measured(name, this.#stack(volume, this.#stacks!.open(volume)));
+    if (this.#stacks?.has(volume)) {
+      const of = this.#stacks;
+      const opened = snapshot === undefined ? of.open(volume) : of.openView(volume, snapshot);
+      return this.#measured(name, this.#stack(volume, opened));
+    }
     const opened =
       snapshot === undefined ? this.#pool.openVolume(volume) : this.#pool.openSnapshot(volume, snapshot);
     const device = this.#tokens?.overPool(map, opened) ?? opened;
     return this.#measured(name, this.#stack(volume, device));
   }
 
-  /** A volume that is no map of the pool: it has neither snapshots nor changes to compare. */
+  /** A stack or a frozen view of one, no map of the pool: there are no changes to compare. */
   isStack(name: string): boolean {
-    return this.#stacks?.has(name) ?? false;
+    return this.#stacks?.has(parseMapName(name).volume) ?? false;
   }
 
   /** Snapshots of the export's volume, which its changes can be asked against; not the export itself. */

@@ -42,6 +42,17 @@ class SlowDevice extends MemoryDevice {
   }
 }
 
+/** It tells its map late, too. */
+function withLateExtents(device: SlowDevice, simulated: SimulatedPool): BlockDevice {
+  const told = device.extents.bind(device);
+  const extents: BlockDevice["extents"] = async (...asked) => {
+    const found = told(...asked);
+    await simulated.pause(1);
+    return found;
+  };
+  return Object.assign(device, { extents });
+}
+
 function withRoom(
   body: (room: TokenRoom, simulated: SimulatedPool) => Promise<void>,
   settings: GivenTokenSettings = {},
@@ -113,6 +124,39 @@ test(
     for (const { token, first } of tokens) assert.deepEqual(await dataOf(room, token), await first);
     const last = await bind(device);
     assert.deepEqual(await dataOf(room, last), await bytesOf(device));
+  }),
+);
+
+test(
+  "what is copied by token is the same, holes and data, while many writes and trims at once go on",
+  withRoom(async (room, simulated) => {
+    const { pool } = simulated;
+    const slow = withLateExtents(new SlowDevice(simulated, MIB / 4), simulated);
+    const device = room.emulatedOver(slow, { id: "slow", description: "slow" });
+    await pool.createVolume({ name: "v", sizeBytes: MIB / 4 });
+    const volume = room.overPool({ volume: "v" }, pool.openVolume("v"));
+    const random = new Prng(2);
+    const changes: Completion[] = [];
+    for (let round = 0; round < 12; round++) {
+      for (let count = 0; count < 8; count++) {
+        const length = 512 * (1 + (random.word() % 60));
+        const offset = 512 * (random.word() % ((MIB / 4 - length) / 512));
+        if (random.chance(0.5)) changes.push(device.trim(offset, length, 0));
+        else changes.push(device.write(offset, patternBytes(length, round), 0));
+        // The first are done before the token is made, the others while it is copied.
+        if (count === 3) await Promise.all(changes);
+        if (count !== 3) continue;
+        const before = await bytesOf(device);
+        const token = await bind(device);
+        changes.push(
+          copy(volume, token).then(async () => {
+            assert.deepEqual(await bytesOf(volume), before);
+            await room.revoke(token, { strength: "mandatory" });
+          }),
+        );
+      }
+      await Promise.all(changes);
+    }
   }),
 );
 

@@ -9,11 +9,14 @@
 import { RopewalkError } from "../base/errors.ts";
 import type { BlockDevice, ByteRange, Completion, Extent } from "../device/mod.ts";
 import { KeptChecksums } from "./kept-checksums.ts";
-import { PRESERVED_BLOCK_BYTES, PreservedBlocks } from "./preserved-blocks.ts";
+import { PRESERVED_BLOCK_BYTES, PreservedBlocks, type SavedBlock } from "./preserved-blocks.ts";
 import { RangeIndex } from "./range-index.ts";
 import type { TokenBacking, TokenContent, TokenOrigin } from "./token-backing.ts";
 
 const SAVED_AT_ONCE_BYTES = 2 ** 20;
+/** How far one look goes for saved blocks: in data as far as is moved at once, in holes much further. */
+const LOOKED_AT_BYTES = { data: 2 ** 20, hole: 2 ** 30, zero: 2 ** 30 } as const;
+const ZERO_BLOCK = new Uint8Array(PRESERVED_BLOCK_BYTES);
 
 export interface EmulatedOriginEvents {
   /** The ranges of these tokens change. */
@@ -230,6 +233,45 @@ export class EmulatedOrigin implements TokenOrigin {
     binding.check();
   }
 
+  /**
+   * The first stretch of a range that is all data or all zeros for the binding. What is not saved when the device has
+   * answered had not changed until then, so the answer holds for the binding too. TOKEN_CANCELLED
+   */
+  async extentFor(binding: EmulatedBinding, { offsetBytes, lengthBytes }: ByteRange): Promise<Extent> {
+    const below = await this.#extentBelow(offsetBytes, lengthBytes);
+    const end = offsetBytes + Math.min(below.lengthBytes, LOOKED_AT_BYTES[below.kind]);
+    let kind: Extent["kind"] | undefined;
+    let at = offsetBytes;
+    for (
+      ;
+      at < end && this.#saved.sizeBytes > 0;
+      at += PRESERVED_BLOCK_BYTES - (at % PRESERVED_BLOCK_BYTES)
+    ) {
+      const saved = this.#saved.find(Math.floor(at / PRESERVED_BLOCK_BYTES), binding.time);
+      const here = saved === undefined ? below.kind : await kindOf(saved);
+      kind ??= here;
+      if (here !== kind) break;
+    }
+    binding.check();
+    if (kind === undefined) return below;
+    return { offsetBytes, lengthBytes: Math.min(at, end) - offsetBytes, kind };
+  }
+
+  /** As the device tells it now; data where it does not. */
+  async #extentBelow(offsetBytes: number, lengthBytes: number): Promise<Extent> {
+    const [device] = this.#openings;
+    const unknown: Extent = { offsetBytes, lengthBytes, kind: "data" };
+    if (device === undefined || device.capabilities.extents === "absent") return unknown;
+    const unit = device.geometry.minimumBlockBytes;
+    const start = offsetBytes - (offsetBytes % unit);
+    const end = Math.min(Math.ceil((offsetBytes + lengthBytes) / unit) * unit, device.sizeBytes);
+    if (end <= offsetBytes) return unknown;
+    const [first] = await device.extents(start, end - start, 1);
+    if (first === undefined) return unknown;
+    const firstEnd = Math.min(first.offsetBytes + first.lengthBytes, offsetBytes + lengthBytes);
+    return { offsetBytes, lengthBytes: firstEnd - offsetBytes, kind: first.kind };
+  }
+
   /** TOKEN_CANCELLED when no opening is left */
   async #readBelow(offset: number, target: Uint8Array): Promise<void> {
     const [device] = this.#openings;
@@ -289,7 +331,9 @@ export class EmulatedBinding implements TokenBacking {
       pin: undefined,
       sizeBytes: this.origin.sizeBytes,
       read: (offset, target) => this.origin.readFor(this, offset, target),
-      extents: (offsetBytes, lengthBytes): Extent[] => [{ offsetBytes, lengthBytes, kind: "data" }],
+      extents: async (offsetBytes, lengthBytes) => [
+        await this.origin.extentFor(this, { offsetBytes, lengthBytes }),
+      ],
       close: () => undefined,
     });
   }
@@ -320,4 +364,10 @@ export class EmulatedLive implements TokenBacking {
   hasChanged(): Promise<boolean> {
     return Promise.resolve(false);
   }
+}
+
+/** A block that was a hole when it was saved is zeros. */
+async function kindOf(saved: SavedBlock): Promise<"data" | "zero"> {
+  await saved.ready.promise;
+  return Buffer.compare(saved.bytes!, ZERO_BLOCK) === 0 ? "zero" : "data";
 }

@@ -125,7 +125,7 @@ export class TokenCopy {
           bytes: this.#done - doneBefore,
           movedBytes: this.#moved - movedBefore,
         });
-      await use.finish({ isUsed: this.#done === this.#asked });
+      await use.finish({ isUsed: this.#done === this.#asked && this.#request.isPart !== true });
     }
   }
 

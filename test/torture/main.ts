@@ -2,18 +2,21 @@
 // the exit code is 1 if M > 0; a failed run says the seed that repeats its choices (not the timing).
 import { parseArgs } from "node:util";
 import { Checks } from "./checks.ts";
+import { forgeries } from "./forgeries.ts";
 import { imageWalk } from "./image-walk.ts";
 import { iscsiSuite, iscsiTorture } from "./iscsi-torture.ts";
 import { nbdTorture } from "./nbd-torture.ts";
 
 const USAGE = `usage: npm run torture -- nbd [--kills N] [--seed N]
        npm run torture -- iscsi [--kills N] [--seed N]
-       npm run torture -- image [--megabytes N]`;
+       npm run torture -- image [--megabytes N]
+       npm run torture -- forgeries [--count N] [--seed N]`;
 
 interface Choice {
   readonly kills: number;
   readonly seed: number;
   readonly megabytes: number;
+  readonly count: number;
 }
 
 const scenarios: Record<string, (choice: Choice, checks: Checks) => Promise<void>> = {
@@ -23,6 +26,8 @@ const scenarios: Record<string, (choice: Choice, checks: Checks) => Promise<void
     await iscsiTorture({ kills, seed, lifeMsMin: 1000, lifeMsMax: 5000 }, checks);
   },
   image: ({ megabytes }, checks) => imageWalk({ sizeBytes: megabytes * 2 ** 20 }, checks),
+  forgeries: ({ count, seed }, checks) =>
+    forgeries({ count, seed, timedRounds: 2000, timeSpreadMax: 0.05 }, checks),
 };
 
 function usageError(sentence: string): never {
@@ -39,10 +44,11 @@ function chosen(): { scenario: string; choice: Choice } {
         kills: { type: "string", default: "20" },
         seed: { type: "string", default: String(Math.floor(Math.random() * 2 ** 31)) },
         megabytes: { type: "string", default: "3072" },
+        count: { type: "string", default: "10000000" },
       },
     });
     if (positionals.length !== 1) throw new Error("name one scenario");
-    const number = (name: "kills" | "seed" | "megabytes") => {
+    const number = (name: "kills" | "seed" | "megabytes" | "count") => {
       const value = Number(values[name]);
       if (!Number.isSafeInteger(value) || value < 1)
         throw new Error(`--${name} takes a positive whole number`);
@@ -50,7 +56,12 @@ function chosen(): { scenario: string; choice: Choice } {
     };
     return {
       scenario: positionals[0]!,
-      choice: { kills: number("kills"), seed: number("seed"), megabytes: number("megabytes") },
+      choice: {
+        kills: number("kills"),
+        seed: number("seed"),
+        megabytes: number("megabytes"),
+        count: number("count"),
+      },
     };
   } catch (error) {
     return usageError((error as Error).message);
