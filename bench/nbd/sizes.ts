@@ -36,7 +36,7 @@ export function sizes({ quick }: SuiteContext): Sizes {
     : {
         volumeBytes: 2 * GIB,
         snapshotVolumeBytes: 16 * GIB,
-        steadyVolumeBytes: 8 * GIB,
+        steadyVolumeBytes: 4 * GIB,
         pressures: [2, 1.3],
         ageing: 1,
         runtimeMs: 4000,

@@ -70,8 +70,10 @@ export class LoopMeter {
       this.#longestDelayMs = this.#delayMs;
       const { utilization } = performance.eventLoopUtilization(this.#work);
       this.#beginPeriod();
-      if (this.#clock.nowMs() >= this.#windowEndsMs) this.#endWindow();
-      this.#waitForPeriod(utilization < IDLE_SHARE ? IDLE_PERIOD_MS : BUSY_PERIOD_MS);
+      const leftMs = this.#windowEndsMs - this.#clock.nowMs();
+      if (leftMs <= 0) this.#endWindow();
+      const periodMs = utilization < IDLE_SHARE ? IDLE_PERIOD_MS : BUSY_PERIOD_MS;
+      this.#waitForPeriod(leftMs <= 0 ? periodMs : Math.min(periodMs, leftMs));
     });
   }
 
@@ -105,7 +107,8 @@ export class LoopMeter {
   }
 
   #endWindow(): void {
-    this.#windowEndsMs = this.#clock.nowMs() + WINDOW_MS;
+    // A window is no shorter because the one before was longer, but for what a period's end is late.
+    this.#windowEndsMs = Math.max(this.#windowEndsMs, this.#clock.nowMs() - IDLE_PERIOD_MS) + WINDOW_MS;
     this.#turns.end(this.#longestTurnMs);
     this.#delays.end(this.#longestDelayMs);
     this.#longestTurnMs = this.#longestDelayMs = 0;
