@@ -25,7 +25,7 @@ interface Installed {
 }
 
 /** What keeps V8's heap near what lives in it. */
-const HEAP = "--max-semi-space-size=2 --heap-growing-percent=50 --no-parallel-scavenge";
+const HEAP = "--max-semi-space-size=2 --heap-growing-percent=50 --no-parallel-scavenge --no-flush-bytecode";
 
 /** The script in `folder` under a temporary top folder, with `program` (src/main.ts or dist/main.js) beside it. */
 function install(context: TestContext, { folder, program }: { folder: string; program: string }): Installed {
