@@ -8,7 +8,7 @@
  */
 import { RopewalkError } from "../base/errors.ts";
 import { checkName } from "../base/object-name.ts";
-import type { ChangePolicy, DeviceOffload, OffloadToken, ProviderChoice } from "../device/mod.ts";
+import type { ChangePolicy, OffloadToken, ProviderChoice } from "../device/mod.ts";
 import type { ProviderPolicy, TokenInfo, TokenService } from "../offload/mod.ts";
 import type { Clock } from "../ports/mod.ts";
 import type { ControlledTokens } from "./controlled-tokens.ts";
@@ -120,7 +120,7 @@ export class Tokens {
       persistent: wish.persistent ?? false,
       deleteOnUse: wish.deleteOnUse ?? false,
       priority: wish.priority ?? 0,
-      provider: wish.provider ?? chosenProvider(room, offload, wish.choose),
+      provider: wish.provider ?? room.chooseProvider(offload.providers, wish.choose),
       withChecksums: wish.withChecksums ?? false,
       kind: isHash ? "hash" : "pin",
       creator: CREATOR,
@@ -234,16 +234,6 @@ export class Tokens {
     if (this.#room) return this.#room;
     throw new RopewalkError("UNSUPPORTED", "This daemon keeps no tokens.");
   }
-}
-
-/** The first is whoever serves first, so that copies give their alternatives; the others are one provider. */
-function chosenProvider(
-  room: TokenService,
-  { providers }: DeviceOffload,
-  policy: ProviderPolicy = "first",
-): ProviderChoice {
-  if (policy === "first" || providers.length < 2) return { skip: 0 };
-  return { id: room.chooseProvider(providers, policy) };
 }
 
 async function* readPieces(options: {

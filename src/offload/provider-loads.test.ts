@@ -91,10 +91,12 @@ test("T17: the room measures its providers: what runs, and what their tokens cos
       const { tokens } = await read(id);
       await other.offload!.write({ ...ways, tokens: tokens.map(({ token }) => token) });
     }
-    assert.equal(room.chooseProvider(providers, "most-efficient"), "pool");
+    assert.deepEqual(room.chooseProvider(providers, "most-efficient"), { id: "pool" });
+    assert.deepEqual(room.chooseProvider(providers), { skip: 0 });
+    assert.deepEqual(room.chooseProvider(["pool"], "last"), { skip: 0 });
     const { tokens } = await read("outer");
     const writing = target.offload!.write({ ...ways, tokens: [tokens[0]!.token] });
-    assert.equal(room.chooseProvider(providers, "least-loaded"), "pool");
+    assert.deepEqual(room.chooseProvider(providers, "least-loaded"), { id: "pool" });
     await writing;
-    assert.equal(room.chooseProvider(providers, "least-loaded"), "outer");
+    assert.deepEqual(room.chooseProvider(providers, "least-loaded"), { id: "outer" });
   }));

@@ -14,6 +14,7 @@ import {
   type OffloadReadRequest,
   type OffloadReadResult,
   type OffloadToken,
+  type ProviderChoice,
 } from "../device/mod.ts";
 import type { Clock, Random } from "../ports/mod.ts";
 import { CHECKSUMMED_BYTES_MAX } from "./companion-tokens.ts";
@@ -315,8 +316,12 @@ export class TokenRoom implements TokenService {
     return this.#uses.revokeId(id, options);
   }
 
-  chooseProvider(providers: readonly string[], policy: ProviderPolicy): string {
-    return this.#ledger.providers.choose(providers, policy);
+  chooseProvider(
+    providers: readonly string[],
+    policy: ProviderPolicy = this.settings.choose,
+  ): ProviderChoice {
+    if (policy === "first" || providers.length < 2) return { skip: 0 };
+    return { id: this.#ledger.providers.choose(providers, policy) };
   }
 
   giveUp(wanted: { provider: string; count: number }): number {

@@ -5,18 +5,20 @@
  * Always holds: tokens are 512 bytes; a token that does not verify is TOKEN_UNKNOWN whatever is wrong with it, and only
  * one that verifies is told TOKEN_EXPIRED, TOKEN_REVOKED, TOKEN_CANCELLED or TOKEN_DELETED (T8).
  */
-import type { BlockDevice, ChangePolicy } from "../device/mod.ts";
+import type { BlockDevice, ChangePolicy, ProviderChoice } from "../device/mod.ts";
 
 export const TOKEN_BYTES = 512;
 
 /** How one of several providers is chosen where the requestor names none (T17). */
-export type ProviderPolicy =
-  | "first"
-  | "last"
-  | "random"
-  | "least-loaded"
-  | "most-efficient"
-  | "lowest-latency";
+export const PROVIDER_POLICIES = [
+  "first",
+  "last",
+  "random",
+  "least-loaded",
+  "most-efficient",
+  "lowest-latency",
+] as const;
+export type ProviderPolicy = (typeof PROVIDER_POLICIES)[number];
 
 export interface Revocation {
   /** `mandatory`: resolves when it is over; `hint`: it may live on until space is wanted. */
@@ -74,8 +76,11 @@ export interface TokenService {
   revokeId(id: string, options: Revocation): Promise<void>;
   /** The well-known token of zeros (T16). */
   readonly zeroToken: Uint8Array;
-  /** One of a device's providers, which are named from the outside in; at least one. */
-  chooseProvider(providers: readonly string[], policy: ProviderPolicy): string;
+  /**
+   * One of a device's providers, which are named from the outside in, by a policy or the configured one. The first is
+   * whoever serves first, so that copies give their alternatives; the others are one provider.
+   */
+  chooseProvider(providers: readonly string[], policy?: ProviderPolicy): ProviderChoice;
   /** A provider wants to be rid of so many of its tokens: the lowest that hold data go (T11). Says how many went. */
   giveUp(wanted: { provider: string; count: number }): number;
   /** What belonged to an initiator's session or a client ends, as configured (T10). */

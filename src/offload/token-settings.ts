@@ -2,7 +2,9 @@
  * The token room's settings with their defaults and bounds.
  * Always holds: `completeTokenSettings` returns values within their bounds, or throws INVALID_ARGUMENT.
  */
+
 import { RopewalkError } from "../base/errors.ts";
+import type { ProviderPolicy } from "./token-service.ts";
 
 export interface TokenSettings {
   /** What front ends give tokens whose requestor names no time. */
@@ -40,6 +42,8 @@ export interface TokenSettings {
   readonly endWithVolume: boolean;
   /** Tokens end with the session that asked for them; persistent ones do not (T10). */
   readonly endWithSession: boolean;
+  /** How one of several providers is chosen where the requestor says nothing of it (T17). */
+  readonly choose: ProviderPolicy;
   /** What a companion of which the room knows nothing, or not its primary, does to a token write (T24). */
   readonly unknownCompanions: "fail" | "ignore";
 }
@@ -66,6 +70,7 @@ export const DEFAULT_TOKEN_SETTINGS: TokenSettings = {
   allowUnprotected: false,
   endWithVolume: false,
   endWithSession: false,
+  choose: "first",
   unknownCompanions: "fail",
 };
 

@@ -9,6 +9,7 @@ import {
   type OffloadReadResult,
   type OffloadWriteRequest,
   type OffloadWriteResult,
+  type ProviderChoice,
 } from "../../src/device/mod.ts";
 import type { CopyTokens } from "../../src/frontend/iscsi/third-party-copy/mod.ts";
 
@@ -39,6 +40,13 @@ export class ScriptedTokens implements CopyTokens {
       .values()
       .filter((token) => token.state === "valid")
       .toArray().length;
+  }
+
+  /** What `chooseProvider` says; the first where it is empty. */
+  readonly choices: ProviderChoice[] = [];
+
+  chooseProvider(): ProviderChoice {
+    return this.choices.shift() ?? { skip: 0 };
   }
 
   device(sizeBytes: number): BlockDevice {

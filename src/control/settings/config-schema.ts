@@ -4,6 +4,7 @@
  */
 import { type TSchema, Type } from "@sinclair/typebox";
 import { NAME_PATTERN } from "../../base/object-name.ts";
+import { PROVIDER_POLICIES } from "../../offload/mod.ts";
 
 export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -192,6 +193,13 @@ export const ConfigSchema = Type.Object(
       ),
       endWithVolume: switchedOn("Tokens end when the volume that they were made of is deleted."),
       endWithSession: switchedOn("Tokens end with the session that asked for them."),
+      choose: Type.Optional(
+        Type.String({
+          enum: [...PROVIDER_POLICIES],
+          pattern: `^(${PROVIDER_POLICIES.join("|")})$`,
+          description: "How one of several providers is chosen for a token that asks for none.",
+        }),
+      ),
       unknownCompanions: Type.Optional(
         Type.String({
           enum: [...UNKNOWN_COMPANIONS],

@@ -59,6 +59,7 @@ export const SETTING_NAMES: Record<string, { environment: string; flag?: string;
   "tokens.allowUnprotected": { environment: "ROPEWALK_TOKENS_ALLOW_UNPROTECTED", form: "boolean" },
   "tokens.endWithVolume": { environment: "ROPEWALK_TOKENS_END_WITH_VOLUME", form: "boolean" },
   "tokens.endWithSession": { environment: "ROPEWALK_TOKENS_END_WITH_SESSION", form: "boolean" },
+  "tokens.choose": { environment: "ROPEWALK_TOKENS_CHOOSE", form: "text" },
   "tokens.unknownCompanions": { environment: "ROPEWALK_TOKENS_UNKNOWN_COMPANIONS", form: "text" },
 };
 

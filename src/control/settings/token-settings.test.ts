@@ -26,6 +26,7 @@ tokens:
   allowUnprotected: true
   endWithVolume: false
   endWithSession: true
+  choose: least-loaded
   unknownCompanions: ignore
 `);
   assert.deepEqual(tokens, {
@@ -46,6 +47,7 @@ tokens:
     allowUnprotected: true,
     endWithVolume: false,
     endWithSession: true,
+    choose: "least-loaded",
     unknownCompanions: "ignore",
   });
 });
@@ -64,6 +66,7 @@ test("what is out of its range is INVALID_CONFIG", () => {
     "ttlSeconds: 0",
     "runningWrites: stop",
     "unknownCompanions: keep",
+    "choose: best",
     "countMax: 0",
     "ttlSecondsMax: 31536001",
   ])

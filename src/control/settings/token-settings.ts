@@ -1,6 +1,7 @@
 /** The settings of tokens: how long they live, how much of everything they may take, and when they end early. */
 import { RopewalkError } from "../../base/errors.ts";
 import { quoted } from "../../base/object-name.ts";
+import { PROVIDER_POLICIES, type ProviderPolicy } from "../../offload/mod.ts";
 import {
   RUNNING_WRITES,
   type RunningWrites,
@@ -29,6 +30,7 @@ export interface TokenSettings {
   readonly allowUnprotected: boolean | undefined;
   readonly endWithVolume: boolean | undefined;
   readonly endWithSession: boolean | undefined;
+  readonly choose: ProviderPolicy | undefined;
   readonly unknownCompanions: UnknownCompanions | undefined;
 }
 
@@ -58,6 +60,7 @@ export function readTokenSettings(reader: SettingsReader): TokenSettings {
     allowUnprotected: reader.boolean("tokens.allowUnprotected"),
     endWithVolume: reader.boolean("tokens.endWithVolume"),
     endWithSession: reader.boolean("tokens.endWithSession"),
+    choose: reader.text("tokens.choose", oneOf(PROVIDER_POLICIES)),
     unknownCompanions: reader.text("tokens.unknownCompanions", oneOf(UNKNOWN_COMPANIONS)),
   };
   const { ttlMs, ttlMsMax } = settings;

@@ -198,6 +198,17 @@ test("a populate that falls short is good with status 03 and the lower count", a
   assert.deepEqual({ status, blocks, descriptorBytes }, { status: 3, blocks: 5, descriptorBytes: 514 });
 });
 
+test("which of several providers binds is the token room's choice", async () => {
+  const fixture = new Fixture();
+  fixture.tokens.choices.push({ id: "inner" });
+  await fixture.populate([{ lba: 0, blocks: 8 }]);
+  await fixture.populate([{ lba: 0, blocks: 8 }], {}, {}, 2);
+  assert.deepEqual(
+    fixture.tokens.readRequests.map(({ provider }) => provider),
+    [{ id: "inner" }, { skip: 0 }],
+  );
+});
+
 test("a populate that gets no whole block has no room for a ROD, and gives the token up", async () => {
   const fixture = new Fixture();
   fixture.tokens.reads.push({ kind: "short", bytesMax: 511 });

@@ -7,7 +7,7 @@
 import type { TokenInfo, TokenService } from "../../../offload/mod.ts";
 import type { ScsiNexus } from "../scsi-target.ts";
 
-export type CopyTokens = Pick<TokenService, "show" | "list" | "revoke" | "endCreator">;
+export type CopyTokens = Pick<TokenService, "show" | "list" | "revoke" | "endCreator" | "chooseProvider">;
 
 export function tokenCreator({ initiator, number }: ScsiNexus): string {
   return `${initiator} #${number}`;

@@ -156,7 +156,7 @@ async function copyByToken(extent: CopyExtent, context: ExtendedCopyContext): Pr
       persistent: false,
       deleteOnUse: false,
       priority: 0,
-      provider: { skip: 0 },
+      provider: tokens.chooseProvider(from.providers),
       withChecksums: false,
       creator: tokenCreator(nexus),
       isProtected: nexus.isProtected,

@@ -85,7 +85,7 @@ export async function populateToken(
     inactivityMs: inactivitySeconds * 1_000,
     deleteOnUse: false,
     priority: 0,
-    provider: { skip: 0 },
+    provider: context.tokens.chooseProvider(offload.providers),
     withChecksums: false,
     creator: tokenCreator(nexus),
     isProtected: nexus.isProtected,
