@@ -7,6 +7,7 @@ import type { TokenRoom } from "../src/offload/mod.ts";
 import { Administration } from "./administration.ts";
 import { check } from "./check-failed.ts";
 import { DataRequests } from "./data-requests.ts";
+import { deviceOver } from "./device-over.ts";
 import type { Life } from "./machine.ts";
 import type { ObservedTokenPool } from "./observed-token-pool.ts";
 import type { PoolModel, VolumeModel } from "./pool-model.ts";
@@ -442,15 +443,7 @@ export class TokenWorkload {
 
 /** The same device, with its changes told as they are issued. */
 function noting(base: BlockDevice, changed: (offset: number, length: number) => void): BlockDevice {
-  const { geometry, capabilities } = base;
-  return {
-    geometry,
-    capabilities,
-    offload: undefined,
-    get sizeBytes() {
-      return base.sizeBytes;
-    },
-    read: (offset, target) => base.read(offset, target),
+  return deviceOver(base, {
     write(offset, source, flags) {
       changed(offset, source.length);
       return base.write(offset, source, flags);
@@ -463,8 +456,5 @@ function noting(base: BlockDevice, changed: (offset: number, length: number) => 
       changed(offset, length);
       return base.trim(offset, length, flags);
     },
-    flush: () => base.flush(),
-    extents: (offset, length, extentsMax) => base.extents(offset, length, extentsMax),
-    close: () => base.close(),
-  };
+  });
 }

@@ -7,6 +7,7 @@
 import type { BlockDevice, ByteRange } from "../src/device/mod.ts";
 import { CheckFailed } from "./check-failed.ts";
 import type { DataRequests } from "./data-requests.ts";
+import { deviceOver } from "./device-over.ts";
 import type { Life } from "./machine.ts";
 import type { RequestShape } from "./requests.ts";
 import type { TokenBook } from "./token-book.ts";
@@ -72,22 +73,10 @@ export class TokenWrite {
 
   /** An opening of the volume whose writes are pieces of this token write. */
   over(base: BlockDevice): BlockDevice {
-    const { geometry, capabilities } = base;
-    return {
-      geometry,
-      capabilities,
-      offload: undefined,
-      get sizeBytes() {
-        return base.sizeBytes;
-      },
-      read: (offset, target) => base.read(offset, target),
+    return deviceOver(base, {
       write: (offset, source, flags) => this.#write(offset, source, () => base.write(offset, source, flags)),
       zero: (offset, length, flags) => this.#zero(offset, length, () => base.zero(offset, length, flags)),
-      trim: (offset, length, flags) => base.trim(offset, length, flags),
-      flush: () => base.flush(),
-      extents: (offset, length, extentsMax) => base.extents(offset, length, extentsMax),
-      close: () => base.close(),
-    };
+    });
   }
 
   async #write(to: number, source: Uint8Array, send: () => unknown): Promise<void> {

@@ -7,6 +7,7 @@ import { NbdTestServer } from "../../test/support/nbd-test-server.ts";
 import { bytesOf, patternBytes } from "../../test/support/simulated-pool.ts";
 import { openSmallPool } from "../../test/support/small-pool.ts";
 import { TemporaryFolder } from "../../test/support/temporary-folder.ts";
+import { readRequest } from "../../test/support/token-memory-device.ts";
 import { type BlockDevice, checkDevice, type Extent, type OffloadReadRequest } from "../device/mod.ts";
 import { hostClock, hostRandom, openFileDevice, openNbdClientDevice } from "../host/mod.ts";
 import { TOKEN_KEY_BYTES, TokenRoom } from "../offload/mod.ts";
@@ -71,17 +72,8 @@ function sparseFile(folder: TemporaryFolder, name: string): string {
 
 async function bind(device: BlockDevice, request: Partial<OffloadReadRequest> = {}): Promise<Uint8Array> {
   const { tokens, lengthBytes } = await device.offload!.read({
-    ranges: [{ offsetBytes: 0, lengthBytes: device.sizeBytes }],
-    policy: "preserve",
+    ...readRequest(0, device.sizeBytes),
     ttlMs: 60_000,
-    inactivityMs: 0,
-    persistent: false,
-    deleteOnUse: false,
-    priority: 0,
-    provider: { skip: 0 },
-    withChecksums: false,
-    creator: "test",
-    isProtected: true,
     ...request,
   });
   assert.equal(lengthBytes, device.sizeBytes);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bytesOf, patternBytes, withSimulatedPool } from "../../test/support/simulated-pool.ts";
+import { readRequest } from "../../test/support/token-memory-device.ts";
 import { type BlockDevice, MemoryDevice, type OffloadWriteRequest } from "../device/mod.ts";
 import { type GivenTokenSettings, TokenRoom } from "./mod.ts";
 
@@ -87,17 +88,8 @@ test(
   withBench(async ({ target, below, bind, room }) => {
     await copy(target, await bind());
     const { tokens } = await target.offload!.read({
-      ranges: [{ offsetBytes: 100, lengthBytes: 100 * KIB }],
-      policy: "preserve",
+      ...readRequest(100, 100 * KIB),
       ttlMs: 3_600_000,
-      inactivityMs: 0,
-      persistent: false,
-      deleteOnUse: false,
-      priority: 0,
-      provider: { skip: 0 },
-      withChecksums: false,
-      creator: "test",
-      isProtected: true,
     });
     await rot(below, 50 * KIB);
     const read = room.read(tokens[0]!.token, 50 * KIB, new Uint8Array(10), { isProtected: true });

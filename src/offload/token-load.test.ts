@@ -7,6 +7,7 @@ import {
   type SimulatedPool,
   withSimulatedPool,
 } from "../../test/support/simulated-pool.ts";
+import { readRequest } from "../../test/support/token-memory-device.ts";
 import { type BlockDevice, MemoryDevice, type OffloadReadRequest } from "../device/mod.ts";
 import { type CancelReason, type GivenTokenSettings, TokenRoom } from "./mod.ts";
 
@@ -61,17 +62,8 @@ function withBench(body: (bench: Bench) => Promise<void>, settings: GivenTokenSe
 
 async function bind(device: BlockDevice, request: Partial<OffloadReadRequest> = {}): Promise<Uint8Array> {
   const { tokens } = await device.offload!.read({
-    ranges: [{ offsetBytes: 0, lengthBytes: device.sizeBytes }],
-    policy: "preserve",
+    ...readRequest(0, device.sizeBytes),
     ttlMs: 3_600_000,
-    inactivityMs: 0,
-    persistent: false,
-    deleteOnUse: false,
-    priority: 0,
-    provider: { skip: 0 },
-    withChecksums: false,
-    creator: "test",
-    isProtected: true,
     ...request,
   });
   return tokens[0]!.token;
