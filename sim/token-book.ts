@@ -6,6 +6,7 @@
 import type { TokenSettings } from "../src/offload/mod.ts";
 import { CheckFailed } from "./check-failed.ts";
 import type { Machine } from "./machine.ts";
+import type { AppendEvent } from "./requests.ts";
 import type { TokenModel } from "./token-model.ts";
 
 /** Tokens that are remembered at most; the oldest ended ones are forgotten first. */
@@ -68,6 +69,15 @@ export class TokenBook {
       if (token.facts.policy !== "invalidate" || key.volume !== volume || key.snapshot !== undefined)
         continue;
       if (token.touches(offset, length)) token.end("TOKEN_CANCELLED");
+    }
+  }
+
+  /** A record of a volume's bytes entered the log. */
+  recorded({ volume, offset, length }: AppendEvent): void {
+    for (const token of this.tokens) {
+      const { key } = token.source;
+      if (key.volume === volume && key.snapshot === undefined && token.touches(offset, length))
+        token.wasRewritten = true;
     }
   }
 

@@ -66,6 +66,8 @@ export class TokenModel {
   readonly codes = new Set<ErrorCode>();
   /** Its source was changed past the room. */
   otherWays = false;
+  /** A record of its ranges followed since it was asked for: of a request that was under way, maybe without a new byte. */
+  wasRewritten = false;
 
   constructor(facts: TokenRequestFacts, source: TokenSource, ranges: readonly ByteRange[]) {
     this.facts = facts;

@@ -121,7 +121,7 @@ export class TokenUse {
   }
 
   #mayHaveChanged(): boolean {
-    if (this.token.otherWays) return true;
+    if (this.token.otherWays || this.token.wasRewritten) return true;
     return this.#watch.maps.some((map) => this.token.content!.compare(map).mayDiffer);
   }
 

@@ -74,6 +74,7 @@ export class TokenWorkload {
     this.#life = life;
     this.#random = life.machine.random;
     this.#book = book;
+    life.onAppend((event) => book.recorded(event));
     this.#room = room;
     this.#pool = pool;
     this.access = new VolumeAccess(life, (volume) => this.#open(volume));
