@@ -136,9 +136,12 @@ export class TokenWorkload {
     const { name } = this.#model.volume(volume);
     const isPast = this.#random.chance(0.12);
     const base = this.#life.pool.openVolume(name);
-    const noted: BlockDevice = noting(base, (offset, length) =>
-      isPast ? this.#book.changedOtherwise(volume) : this.#book.changed(volume, offset, length),
-    );
+    const noted: BlockDevice = noting(base, (offset, length) => {
+      // What a client of a dead process still asks for reaches nobody.
+      if (!this.#life.alive) return;
+      if (isPast) this.#book.changedOtherwise(volume);
+      else this.#book.changed(volume, offset, length);
+    });
     return isPast ? noted : this.#room.overPool({ volume: name }, noted);
   }
 

@@ -6,7 +6,13 @@ import type { Command } from "commander";
 import { RopewalkError } from "../base/errors.ts";
 import { checkName, parseMapName, quoted } from "../base/object-name.ts";
 import { formatSize } from "../base/size-text.ts";
-import type { CreateTokenJson, ShownTokensJson, TokenJson } from "../client/mod.ts";
+import type {
+  CreateTokenJson,
+  ShownTokensJson,
+  TokenJson,
+  WriteTokenOptions,
+  WriteTokenPiece,
+} from "../client/mod.ts";
 import { bytesOption } from "./byte-count.ts";
 import type { AddCommand } from "./command-line.ts";
 import { formatFields, formatTable, formatTime } from "./table.ts";
@@ -136,25 +142,57 @@ function addWrite(token: Command, add: AddCommand): void {
       const bytes = await session.readFile(file, TOKEN_FILE_BYTES_MAX);
       const ropewalk = await session.connect();
       const written = await session.follow(({ signal }) =>
-        ropewalk.writeToken(bytes, {
-          volume,
-          ...bytesOption("tokenOffsetBytes", options["tokenOffset"]),
-          ...bytesOption("offsetBytes", options["offset"]),
-          ...bytesOption("lengthBytes", options["length"]),
-          signal,
-        }),
+        ropewalk.writeToken(bytes, { volume, ...writePlaceOf(options), signal }),
       );
       await session.print(
         written,
-        ({ bytes, bytesMoved }) =>
-          `Wrote ${formatSize(bytes)} into ${volume}; ${formatSize(bytesMoved)} of data moved.\n`,
+        ({ bytes, bytesMoved, pieces }) =>
+          `Wrote ${formatSize(bytes)} into ${volume}${pieces === undefined ? "" : ` in ${pieces.length} pieces`}; ${formatSize(bytesMoved)} of data moved.\n`,
       );
     },
   )
     .option("--token-offset <bytes>", "where in the token's data to begin (0)")
     .option("--offset <bytes>", "where in the volume to begin (0)")
     .option("--length <bytes>", "how much to write (all that the token holds)")
+    .option(
+      "--piece <token-offset:offset:length>",
+      "instead of these three, and as often as needed; each part may be empty: an offset then goes on from the piece before",
+      (piece: string, before: readonly string[] | undefined) => [...(before ?? []), piece],
+    )
     .addHelpText("after", "\nCtrl-C cancels; what was written stays.");
+}
+
+/** INVALID_ARGUMENT, INVALID_SIZE */
+function writePlaceOf(options: Record<string, string>): Omit<WriteTokenOptions, "volume"> {
+  const { tokenOffset, offset, length } = options;
+  const place = {
+    ...bytesOption("tokenOffsetBytes", tokenOffset),
+    ...bytesOption("offsetBytes", offset),
+    ...bytesOption("lengthBytes", length),
+  };
+  // What may be repeated comes as a list.
+  const given = options["piece"] as readonly string[] | undefined;
+  if (given === undefined) return place;
+  if (Object.keys(place).length === 0) return { pieces: given.map(parsePiece) };
+  throw new RopewalkError(
+    "INVALID_ARGUMENT",
+    "--piece stands instead of --token-offset, --offset and --length; give one or the other.",
+  );
+}
+
+function parsePiece(text: string): WriteTokenPiece {
+  const parts = text.split(":").map((part) => (part === "" ? undefined : part));
+  if (parts.length !== 3)
+    throw new RopewalkError(
+      "INVALID_ARGUMENT",
+      `${quoted(text)} is no piece; say TOKEN-OFFSET:OFFSET:LENGTH, each of which may be empty.`,
+    );
+  const [tokenOffset, offset, length] = parts;
+  return {
+    ...bytesOption("tokenOffsetBytes", tokenOffset),
+    ...bytesOption("offsetBytes", offset),
+    ...bytesOption("lengthBytes", length),
+  };
 }
 
 /** What the options ask for. INVALID_ARGUMENT, INVALID_SIZE */

@@ -28,4 +28,5 @@ export type {
   TokenId,
   TokenPart,
   WriteTokenOptions,
+  WriteTokenPiece,
 } from "./token-calls.ts";

@@ -41,6 +41,14 @@ export interface TokenId {
   readonly id: string;
 }
 
+/** What is left out goes on where the piece before ended. */
+export interface WriteTokenPiece {
+  readonly tokenOffsetBytes?: number | undefined;
+  readonly offsetBytes?: number | undefined;
+  /** All that the token holds from there when absent. */
+  readonly lengthBytes?: number | undefined;
+}
+
 export interface WriteTokenOptions {
   readonly volume: string;
   /** Where in the token's data to begin; 0. */
@@ -49,6 +57,8 @@ export interface WriteTokenOptions {
   readonly offsetBytes?: number | undefined;
   /** All that the token holds from there when absent. */
   readonly lengthBytes?: number | undefined;
+  /** Instead of the three: up to 1,024 pieces, written in this order; the first that fails ends the call. */
+  readonly pieces?: readonly WriteTokenPiece[] | undefined;
   /** Cancels; what was written stays. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -31,6 +31,7 @@ export { makeStackBuilder } from "./stack-builder.ts";
 export { type StackBuilder, StackedVolumes } from "./stacked-volumes.ts";
 export type { DaemonStatus, Machine } from "./status.ts";
 export { decodeTokenFile, TOKEN_FILE_BYTES_MAX, TOKENS_IN_FILE_MAX, type TokenPiece } from "./token-file.ts";
+export { TOKEN_WRITE_PIECES_MAX, type TokenWritePiece } from "./token-write-pieces.ts";
 export type {
   Channel,
   MadeTokens,

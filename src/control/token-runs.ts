@@ -67,6 +67,8 @@ export interface TokenWriting {
   /** `whole`: all in one request as far as the tokens allow it, since each request is a use; `bounded`: for progress. */
   readonly steps: "whole" | "bounded";
   readonly signal: AbortSignal | undefined;
+  /** A later request of the same operation reads from the token: one of a single use does not end with this. */
+  readonly isWantedLater?: (token: Uint8Array) => boolean;
   /** What one step wrote, and what it read and wrote for that. */
   readonly onWritten: (bytes: number, movedBytes: number) => void;
 }
@@ -111,6 +113,7 @@ async function writeOne(
         ranges: [{ offsetBytes, lengthBytes: Math.min(run.lengthBytes, lengthMax) }],
         fua: false,
         isProtected: writing.isProtected,
+        ...(isPart(run, writing) && { isPart: true }),
         ...(writing.signal === undefined ? {} : { signal: writing.signal }),
       });
     } catch (error) {
@@ -119,4 +122,8 @@ async function writeOne(
     }
   }
   throw failure;
+}
+
+function isPart({ alternatives }: TokenRun, { isWantedLater }: TokenWriting): boolean {
+  return isWantedLater !== undefined && alternatives.some(isWantedLater);
 }

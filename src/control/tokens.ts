@@ -17,6 +17,7 @@ import { flushDevice, offloadOf, openDevice } from "./opened-device.ts";
 import { partialFailure } from "./partial-failure.ts";
 import { encodeTokenFile, TOKENS_IN_FILE_MAX, type TokenPiece } from "./token-file.ts";
 import { dataLengthFrom, type PlacedToken, runsAt, writeThroughTokens } from "./token-runs.ts";
+import { lastPieces, type PlacedPiece, placedPieces, type TokenWritePiece } from "./token-write-pieces.ts";
 
 export interface TokenWish {
   /** `VOLUME` or `VOLUME@SNAPSHOT`. */
@@ -65,17 +66,22 @@ export interface TokenRange {
 export interface TokenWriteWish {
   readonly tokens: readonly TokenPiece[];
   readonly volume: string;
-  /** Where in the tokens' data to begin. */
-  readonly tokenOffsetBytes?: number | undefined;
-  readonly offsetBytes?: number | undefined;
-  /** All that the tokens hold from there when absent; of the zero token, to the volume's end. */
-  readonly lengthBytes?: number | undefined;
+  /** Written in this order; all that the tokens hold, to the volume's start, when absent. */
+  readonly pieces?: readonly TokenWritePiece[] | undefined;
+}
+
+export interface WrittenPiece {
+  readonly tokenOffsetBytes: number;
+  readonly offsetBytes: number;
+  readonly bytes: number;
 }
 
 export interface WrittenTokens {
   readonly bytes: number;
   readonly bytesMoved: number;
   readonly elapsedMs: number;
+  /** Where each piece was read from and written to. */
+  readonly pieces: readonly WrittenPiece[];
 }
 
 const CREATOR = "api";
@@ -166,7 +172,10 @@ export class Tokens {
     return { lengthBytes, bytes: readPieces({ room, tokens, offsetBytes, lengthBytes, channel }) };
   }
 
-  /** Writes all of it, or fails and says how much was written; that stays. VOLUME_NOT_FOUND, NO_SPACE, READ_ONLY, CANCELLED */
+  /**
+   * Writes all of it, piece by piece, or fails and says how much was written; that stays.
+   * VOLUME_NOT_FOUND, NO_SPACE, READ_ONLY, CANCELLED, INVALID_RANGE
+   */
   async write(
     wish: TokenWriteWish,
     { isProtected }: Channel,
@@ -176,35 +185,34 @@ export class Tokens {
     const tokens = this.#placed(wish.tokens, { isProtected });
     await using opened = openDevice(this.#exports, checkName("volume", wish.volume));
     const { device } = opened;
-    const { tokenOffsetBytes: fromBytes = 0, offsetBytes: toBytes = 0 } = wish;
-    const heldBytes = dataLengthFrom(tokens, fromBytes);
-    const allBytes = isEndless(tokens) ? Math.max(0, device.sizeBytes - toBytes) : heldBytes;
-    const lengthBytes = wish.lengthBytes ?? allBytes;
-    if (lengthBytes > heldBytes || lengthBytes === 0)
-      throw new RopewalkError(
-        "TOKEN_CUT",
-        `The tokens hold ${heldBytes} bytes from ${fromBytes} on, not ${lengthBytes === 0 ? "any" : lengthBytes}.`,
-      );
+    const pieces = placedPieces(wish.pieces ?? [{}], { tokens, volumeBytes: device.sizeBytes });
+    const last = lastPieces(tokens, pieces);
+    const askedBytes = pieces.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+    const written: WrittenPiece[] = [];
     let [bytes, bytesMoved] = [0, 0];
     try {
-      await writeThroughTokens(offloadOf(device), {
-        tokens,
-        fromBytes,
-        toBytes,
-        lengthBytes,
-        isProtected,
-        steps: "whole",
-        signal,
-        onWritten: (written, moved) => {
-          bytes += written;
-          bytesMoved += moved;
-        },
-      });
+      for (const [index, piece] of pieces.entries()) {
+        await writeThroughTokens(offloadOf(device), {
+          tokens,
+          ...piece,
+          isProtected,
+          steps: "whole",
+          signal,
+          isWantedLater: (token) => last.get(token)! > index,
+          onWritten: (more, moved) => {
+            bytes += more;
+            bytesMoved += moved;
+          },
+        });
+        const { fromBytes, toBytes, lengthBytes } = piece;
+        written.push({ tokenOffsetBytes: fromBytes, offsetBytes: toBytes, bytes: lengthBytes });
+      }
       await flushDevice(device);
     } catch (error) {
-      throw partialFailure(error, { done: bytes, of: lengthBytes, verb: "written" });
+      const failure = partialFailure(error, { done: bytes, of: askedBytes, verb: "written" });
+      throw pieces.length === 1 ? failure : failureAt(failure, { pieces, written, bytes });
     }
-    return { bytes, bytesMoved, elapsedMs: this.#clock.nowMs() - startedMs };
+    return { bytes, bytesMoved, elapsedMs: this.#clock.nowMs() - startedMs, pieces: written };
   }
 
   /** Ends all of them, also when some are unknown. */
@@ -234,6 +242,19 @@ export class Tokens {
     if (this.#room) return this.#room;
     throw new RopewalkError("UNSUPPORTED", "This daemon keeps no tokens.");
   }
+}
+
+/** Says which piece was not finished, and how far it came; those before it are whole, those behind it were not begun. */
+function failureAt(
+  failure: RopewalkError,
+  { pieces, written, bytes }: { pieces: readonly PlacedPiece[]; written: readonly WrittenPiece[]; bytes: number },
+): RopewalkError {
+  const { code, message } = failure;
+  const unfinished = pieces[written.length];
+  if (unfinished === undefined) return failure;
+  const before = written.reduce((sum, piece) => sum + piece.bytes, 0);
+  const sentence = `Piece ${written.length + 1} of ${pieces.length} came to ${bytes - before} of ${unfinished.lengthBytes} bytes.`;
+  return new RopewalkError(code, `${message} ${sentence}`, { cause: failure.cause });
 }
 
 async function* readPieces(options: {

@@ -1,6 +1,13 @@
 /** The token room's public door. */
 export { TOKEN_KEY_BYTES } from "./token-bytes.ts";
 export { CANCEL_REASONS, type CancelReason, type TokenCounters } from "./token-counters.ts";
+export {
+  PLACEMENT_BYTES_MAX,
+  PLACEMENT_PATTERN,
+  TOKEN_USAGES,
+  type TokenNotes,
+  type TokenUsage,
+} from "./token-notes.ts";
 export type { TokenPool } from "./token-pool.ts";
 export { TokenRoom, type TokenRoomOptions } from "./token-room.ts";
 export * from "./token-service.ts";

@@ -3,12 +3,13 @@
  * Always holds: the pin is durable before the token is handed out; a label that cannot be a token of this room's key
  * is left as it is, and reported.
  */
-import type { ByteRange, OffloadReadRequest } from "../device/mod.ts";
+import type { ByteRange } from "../device/mod.ts";
 import { PinnedMap } from "./pinned-map.ts";
 import type { PoolObject, PoolOrigin } from "./pool-origin.ts";
 import type { TokenBacking } from "./token-backing.ts";
 import { decodeLabel, encodeLabel, type TokenLabel } from "./token-label.ts";
 import type { TokenLedger } from "./token-ledger.ts";
+import { type NotedReadRequest, notesOf } from "./token-notes.ts";
 import type { TokenPool } from "./token-pool.ts";
 import { TokenRanges } from "./token-ranges.ts";
 
@@ -29,7 +30,7 @@ export interface BoundData<Backing extends TokenBacking = TokenBacking> {
 /** Durable when it resolves; with as many of the ranges as the label has room for. */
 export async function bindPersistent(
   origin: PoolOrigin,
-  { request, facts, generation }: { request: OffloadReadRequest; facts: TokenFacts; generation: Uint8Array },
+  { request, facts, generation }: { request: NotedReadRequest; facts: TokenFacts; generation: Uint8Array },
 ): Promise<BoundData<PinnedMap>> {
   const { map, objectId, uuid } = origin.object;
   const { text, ranges } = encodeLabel(
@@ -48,6 +49,7 @@ export async function bindPersistent(
       protected: request.isProtected,
       priority: request.priority,
       creator: request.creator,
+      ...notesOf(request),
     },
     new TokenRanges(request.ranges).ranges,
   );
@@ -114,6 +116,7 @@ function restore(
       isProtected: label.protected,
       priority: label.priority,
       creator: label.creator,
+      notes: notesOf(label),
     },
     new PinnedMap({ origin: originOf({ map, objectId, uuid }), pin, isPersistent: true, sequence: -1 }),
   );

@@ -5,6 +5,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import type { ByteRange } from "../device/mod.ts";
+import { PLACEMENT_PATTERN, TOKEN_USAGES } from "./token-notes.ts";
 
 const LABEL_PREFIX = "token ";
 /** The pool's limit of a pin's label. */
@@ -31,6 +32,8 @@ const LabelShape = Type.Object(
     protected: Type.Boolean(),
     priority: Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER }),
     creator: Type.String({ maxLength: 255 }),
+    usage: Type.Optional(Type.Union(TOKEN_USAGES.map((usage) => Type.Literal(usage)))),
+    placement: Type.Optional(Type.String({ pattern: PLACEMENT_PATTERN })),
     ranges: Type.Array(Type.Tuple([Whole, Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })]), {
       minItems: 1,
     }),

@@ -9,6 +9,7 @@ import type { ChangePolicy } from "../device/mod.ts";
 import type { Clock } from "../ports/mod.ts";
 import { SlotHeap } from "./slot-heap.ts";
 import type { CancelReason, TokenCounters } from "./token-counters.ts";
+import type { TokenNotes } from "./token-notes.ts";
 import type { TokenRanges } from "./token-ranges.ts";
 import { Column, ROW_BYTES_ESTIMATE } from "./token-rows.ts";
 import type { TokenSettings } from "./token-settings.ts";
@@ -100,7 +101,12 @@ export class TokenPressure {
   }
 
   /** Makes room for a token, lowest priority first. TOO_MANY when only higher ones are left */
-  async makeRoom(token: { ranges: TokenRanges; policy: ChangePolicy; priority: number }): Promise<void> {
+  async makeRoom(token: {
+    ranges: TokenRanges;
+    policy: ChangePolicy;
+    priority: number;
+    notes?: TokenNotes | undefined;
+  }): Promise<void> {
     const settings = this.#settings;
     const held = token.policy === "reference" ? 0n : BigInt(token.ranges.lengthBytes);
     if (held > BigInt(settings.heldBytesMax)) throw this.#noRoom("held");

@@ -1,13 +1,13 @@
 /** What a request for a token may ask; the ranges were checked by the device's shim. */
 import type { ErrorCode } from "../base/errors.ts";
-import type { OffloadReadRequest } from "../device/mod.ts";
+import { type NotedReadRequest, notesProblem } from "./token-notes.ts";
 import type { TokenSettings } from "./token-settings.ts";
 
 const CREATOR_BYTES_MAX = 255;
 
 /** What is wrong with it, if anything: INVALID_ARGUMENT, TOKEN_UNSUPPORTED. */
 export function checkReadRequest(
-  request: OffloadReadRequest,
+  request: NotedReadRequest,
   settings: TokenSettings,
 ): { code: ErrorCode; sentence: string } | undefined {
   const { ttlMs, inactivityMs, priority, creator, policy, persistent, withChecksums } = request;
@@ -20,6 +20,8 @@ export function checkReadRequest(
   if (!Number.isSafeInteger(priority)) return invalid("A token's priority is a whole number.");
   if (Buffer.byteLength(creator) > CREATOR_BYTES_MAX)
     return invalid(`A token's creator is named in at most ${CREATOR_BYTES_MAX} bytes.`);
+  const wrongNotes = notesProblem(request);
+  if (wrongNotes !== undefined) return invalid(wrongNotes);
   if (withChecksums && policy === "reference")
     return unsupported("What follows its source has no lasting checksum.");
   if (persistent && policy === "reference")
@@ -29,10 +31,12 @@ export function checkReadRequest(
 
 /** Nothing is stored for a hash token: it cannot keep data, end by use, or carry more than its hashes. */
 function hashProblem<Problem>(
-  { policy, deleteOnUse, inactivityMs, withChecksums }: OffloadReadRequest,
+  { policy, deleteOnUse, inactivityMs, withChecksums, usage, placement }: NotedReadRequest,
   unsupported: (sentence: string) => Problem,
 ): Problem | undefined {
   if (policy !== "invalidate") return unsupported("A hash token is over when its data changes: invalidate.");
   if (deleteOnUse || inactivityMs > 0) return unsupported("A hash token's end does not depend on its use.");
+  if (usage !== undefined || placement !== undefined)
+    return unsupported("Nothing is kept for a hash token, so no usage or placement either.");
   return withChecksums ? unsupported("A hash token is a checksum itself; it has no companion.") : undefined;
 }

@@ -29,6 +29,7 @@ import type { ChecksumKeeper, CopyTarget } from "./token-copy.ts";
 import type { TokenCounters } from "./token-counters.ts";
 import { TokenLedger } from "./token-ledger.ts";
 import { emulatedLocator, poolLocator, TokenOrigins } from "./token-origins.ts";
+import { type NotedReadRequest, notesOf } from "./token-notes.ts";
 import type { TokenPool } from "./token-pool.ts";
 import { providerIds, providerOf } from "./token-providers.ts";
 import { TokenRanges } from "./token-ranges.ts";
@@ -221,7 +222,7 @@ export class TokenRoom implements TokenService {
     }
   }
 
-  async #issue(given: OffloadReadRequest, provider: TokenProvider): Promise<OffloadReadResult> {
+  async #issue(given: NotedReadRequest, provider: TokenProvider): Promise<OffloadReadResult> {
     this.#uses.checkOpen();
     const ledger = this.#ledger;
     const problem = checkReadRequest(given, this.settings);
@@ -232,7 +233,8 @@ export class TokenRoom implements TokenService {
     const asked = given.withChecksums ? whole.first(CHECKSUMMED_BYTES_MAX) : whole;
     const request = { ...given, ranges: asked.ranges };
     const { policy, persistent, deleteOnUse, isProtected, inactivityMs, priority, creator } = request;
-    await ledger.pressure.makeRoom({ ranges: asked, policy, priority });
+    const notes = notesOf(request);
+    await ledger.pressure.makeRoom({ ranges: asked, policy, priority, notes });
     const facts = this.#newFacts(request);
     const { ranges, backing } = await provider.bind(request, facts);
     let checksum: Uint8Array | undefined;
@@ -244,7 +246,7 @@ export class TokenRoom implements TokenService {
       throw error;
     }
     const all = { ...facts, policy, persistent, deleteOnUse, isProtected };
-    ledger.add({ ...all, ranges, inactivityMs, priority, creator }, backing);
+    ledger.add({ ...all, ranges, inactivityMs, priority, creator, notes }, backing);
     ledger.counters.created += 1;
     const { lengthBytes } = ranges;
     const fields = { ...all, unit: provider.unit, lengthBytes };

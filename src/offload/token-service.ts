@@ -6,6 +6,7 @@
  * one that verifies is told TOKEN_EXPIRED, TOKEN_REVOKED, TOKEN_CANCELLED or TOKEN_DELETED (T8).
  */
 import type { BlockDevice, ChangePolicy, ProviderChoice } from "../device/mod.ts";
+import type { TokenNotes } from "./token-notes.ts";
 
 export const TOKEN_BYTES = 512;
 
@@ -27,7 +28,8 @@ export interface Revocation {
   readonly as?: "revoked" | "deleted";
 }
 
-export interface TokenInfo {
+/** With what its requestor noted of it, if anything (T13). */
+export interface TokenInfo extends TokenNotes {
   /** The copy manager's token id, 16 hexadecimal digits. */
   readonly id: string;
   readonly state: "valid" | "expired" | "revoked" | "cancelled" | "deleted";

@@ -1,13 +1,14 @@
 /**
  * What is kept of each token, live or remembered: its row, and what stands beside the rows.
  *
- * Always holds: a slot is one token's from `add` to `free`; after `drop` it has no backing and no ranges beside its row,
+ * Always holds: a slot is one token's from `add` to `free`; after `drop` it has no backing, ranges or notes beside its row,
  * but still says who it was. Columns that order tokens belong to `TokenDeadlines` and `TokenPressure`.
  */
 import type { ChangePolicy } from "../device/mod.ts";
 import { BackingTable } from "./backing-table.ts";
 import { SharedNames } from "./shared-names.ts";
 import type { TokenBacking } from "./token-backing.ts";
+import { NOTES_BYTES_ESTIMATE, type TokenNotes } from "./token-notes.ts";
 import { TokenRanges } from "./token-ranges.ts";
 import { Column, TokenRows } from "./token-rows.ts";
 import type { TokenInfo } from "./token-service.ts";
@@ -42,12 +43,15 @@ export interface NewToken {
   readonly isProtected: boolean;
   readonly priority: number;
   readonly creator: string;
+  readonly notes?: TokenNotes | undefined;
 }
 
 export class TokenTable {
   readonly rows = new TokenRows();
   /** Ranges of tokens that have several. */
   readonly #ranges = new Map<number, TokenRanges>();
+  /** Of tokens that have some. */
+  readonly #notes = new Map<number, TokenNotes>();
   readonly #backings = new BackingTable();
   readonly #creators = new SharedNames();
   /** Sources and providers of tokens, the two in a line each. */
@@ -83,6 +87,7 @@ export class TokenTable {
         (ranges.ranges.length > 1 ? RowFlag.severalRanges : 0),
     );
     if (ranges.ranges.length > 1) this.#ranges.set(slot, ranges);
+    if (token.notes !== undefined) this.#notes.set(slot, token.notes);
     this.#besideBytes += besideBytes(token);
     rows.set(slot, Column.backing, this.#backings.add(backing));
     rows.set(slot, Column.creator, this.#creators.hold(token.creator));
@@ -93,8 +98,10 @@ export class TokenTable {
 
   /** A token that ended: gives up its count of the backing. */
   drop(slot: number): void {
-    this.#besideBytes -= besideBytes({ ranges: this.rangesOf(slot), policy: this.policyOf(slot) });
+    const notes = this.#notes.get(slot);
+    this.#besideBytes -= besideBytes({ ranges: this.rangesOf(slot), policy: this.policyOf(slot), notes });
     this.#ranges.delete(slot);
+    this.#notes.delete(slot);
     this.#backings.release(this.rows.get(slot, Column.backing));
     this.rows.set(slot, Column.backing, 0);
   }
@@ -200,6 +207,7 @@ export class TokenTable {
       creator: this.#creators.name(rows.get(slot, Column.creator)),
       provider,
       source,
+      ...this.#notes.get(slot),
     };
   }
 
@@ -211,9 +219,11 @@ export class TokenTable {
 }
 
 /** Memory beside the rows that such a token takes, by estimate. */
-export function besideBytes({ ranges: { ranges }, policy }: Pick<NewToken, "ranges" | "policy">): number {
+export function besideBytes(token: Pick<NewToken, "ranges" | "policy" | "notes">): number {
+  const { ranges } = token.ranges;
   const several = ranges.length > 1 ? ranges.length * RANGE_BYTES_ESTIMATE : 0;
-  return several + (policy === "invalidate" ? ranges.length * WATCHED_BYTES_ESTIMATE : 0);
+  const watched = token.policy === "invalidate" ? ranges.length * WATCHED_BYTES_ESTIMATE : 0;
+  return several + watched + (token.notes === undefined ? 0 : NOTES_BYTES_ESTIMATE);
 }
 
 function word(bytes: Uint8Array, at: number): number {

@@ -22,6 +22,8 @@ import type { Checks } from "./checks.ts";
 export interface IscsiCrowdOptions {
   readonly idleSessions: number;
   readonly stalledSessions: number;
+  /** Sessions that ask for data and do not read it. */
+  readonly deafSessions?: number;
   /** How long the one that works is watched with the crowd and without it. */
   readonly workMs: number;
   /** Whether to wait until the daemon has ended the stalled sessions, 30 s or a little more. */
@@ -43,6 +45,8 @@ const SHARE_BYTES = 64 * 2 ** 20;
 const IDLE_BYTES_MAX = 64 * 1024;
 /** What else the daemon's memory may grow by: garbage, mostly. */
 const SLACK_BYTES = 128 * 2 ** 20;
+/** The crowd has sent all that it will. */
+const SETTLING_MS = 500;
 /** A command of the one that works takes no longer than this, whatever the machine has to do besides. */
 const COMMAND_MS_MAX = 1_000;
 
@@ -63,6 +67,12 @@ export async function iscsiCrowd(options: IscsiCrowdOptions, checks: Checks): Pr
       stalled.push(session);
       session.stall();
     }
+    for (let index = 0; index < (options.deafSessions ?? 0); index++) {
+      const session = await RawSession.open(portal, `deaf-${index}`);
+      stalled.push(session);
+      session.turnDeaf();
+    }
+    await delay(SETTLING_MS);
     const beside = await work(worker, options.workMs);
     const grownBytes = residentBytes(daemon.pid) - before;
     const inWork = options.idleSessions * IDLE_BYTES_MAX + options.stalledSessions * SHARE_BYTES;
@@ -182,6 +192,17 @@ class RawSession {
       const cdb = Buffer.alloc(16);
       cdb.set([0x2a, 0, 0, 0, 0, 0, 0, (STALLED_BYTES / BLOCK_BYTES) >> 8, 0]);
       const fields = { final: true, write: true, attribute: 1, expectedBytes: STALLED_BYTES, cdb };
+      this.#send(scsiCommandPdu, { ...fields, initiatorTaskTag: number, commandNumber: number });
+    }
+  }
+
+  /** Sends reads, and takes none of the answers. */
+  turnDeaf(): void {
+    this.#socket.pause();
+    for (let number = 1; number <= STALLED_COMMANDS; number++) {
+      const cdb = Buffer.alloc(16);
+      cdb.set([0x28, 0, 0, 0, 0, 0, 0, (STALLED_BYTES / BLOCK_BYTES) >> 8, 0]);
+      const fields = { final: true, read: true, attribute: 1, expectedBytes: STALLED_BYTES, cdb };
       this.#send(scsiCommandPdu, { ...fields, initiatorTaskTag: number, commandNumber: number });
     }
   }

@@ -12,10 +12,13 @@ import {
   type ShownToken,
   TOKEN_BYTES,
   TOKEN_FILE_BYTES_MAX,
+  TOKEN_WRITE_PIECES_MAX,
   TOKENS_IN_FILE_MAX,
   type TokenInfo,
   type TokenPiece,
   type TokenWish,
+  type TokenWritePiece,
+  type WrittenTokens,
 } from "../../control/mod.ts";
 import { NameSchema } from "./volume-json.ts";
 
@@ -111,6 +114,15 @@ export const TokenWrittenSchema = Type.Object(
     bytes: Type.Integer({ description: "How much was written." }),
     bytesMoved: Type.Integer({ description: "Bytes of data that were read and written for it." }),
     elapsedMs: Type.Number(),
+    pieces: Type.Optional(
+      Type.Array(
+        Type.Object(
+          { tokenOffsetBytes: Type.Integer(), offsetBytes: Type.Integer(), bytes: Type.Integer() },
+          { additionalProperties: false },
+        ),
+        { description: "Of a request with `pieces`: where each was read and written, and how much it was." },
+      ),
+    ),
   },
   { $id: "TokenWritten", additionalProperties: false },
 );
@@ -172,11 +184,22 @@ export const ReadTokenSchema = withTokens({
   offsetBytes: Type.Optional(ByteSchema),
   lengthBytes: Type.Optional(LengthSchema),
 });
-export const WriteTokenSchema = withTokens({
-  volume: NameSchema,
+const writePlace = {
   tokenOffsetBytes: Type.Optional(ByteSchema),
   offsetBytes: Type.Optional(ByteSchema),
   lengthBytes: Type.Optional(LengthSchema),
+};
+export const WriteTokenSchema = withTokens({
+  volume: NameSchema,
+  ...writePlace,
+  pieces: Type.Optional(
+    Type.Array(Type.Object(writePlace, { additionalProperties: false }), {
+      minItems: 1,
+      maxItems: TOKEN_WRITE_PIECES_MAX,
+      description:
+        "Instead of the three: pieces, written in this order. An offset that is left out goes on where the piece before ended. The first that fails ends the request.",
+    }),
+  ),
 });
 export const RevokeTokenSchema = withTokens({
   id: Type.Optional(
@@ -216,6 +239,25 @@ export function tokenWish(body: CreateTokenJson): TokenWish {
     provider: provider === undefined ? (skip === undefined ? undefined : { skip }) : { id: provider },
     withChecksums: secondary === "checksum",
   };
+}
+
+/** The pieces that a write asks for. INVALID_ARGUMENT */
+export function writePieces({
+  tokenOffsetBytes,
+  offsetBytes,
+  lengthBytes,
+  pieces,
+}: WriteTokenJson): readonly TokenWritePiece[] {
+  if (pieces === undefined) return [{ tokenOffsetBytes, offsetBytes, lengthBytes }];
+  if (tokenOffsetBytes === undefined && offsetBytes === undefined && lengthBytes === undefined) return pieces;
+  throw new RopewalkError("INVALID_ARGUMENT", "Give offsets and length, or pieces that have them, not both.");
+}
+
+export function tokenWrittenJson(
+  { pieces, ...written }: WrittenTokens,
+  { pieces: asked }: WriteTokenJson,
+): TokenWrittenJson {
+  return asked === undefined ? written : { ...written, pieces: [...pieces] };
 }
 
 /** The tokens that a request carries, in whichever form. */

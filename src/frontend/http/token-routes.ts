@@ -25,7 +25,9 @@ import {
   tokenJson,
   tokenSchemas,
   tokenWish,
+  tokenWrittenJson,
   WriteTokenSchema,
+  writePieces,
 } from "./token-json.ts";
 import { expectSilence, signalOfClient } from "./waiting-request.ts";
 
@@ -129,13 +131,14 @@ export function addTokenRoutes({ app, control }: Api, { nextTurn }: { nextTurn: 
       },
     },
     async (request, reply) => {
-      const { volume, tokenOffsetBytes, offsetBytes, lengthBytes } = request.body;
+      const { body } = request;
       expectSilence(request, reply);
-      return control().tokens.write(
-        { tokens: givenTokens(request.body), volume, tokenOffsetBytes, offsetBytes, lengthBytes },
+      const written = await control().tokens.write(
+        { tokens: givenTokens(body), volume: body.volume, pieces: writePieces(body) },
         channelOf(request),
         { signal: signalOfClient(reply) },
       );
+      return tokenWrittenJson(written, body);
     },
   );
 
