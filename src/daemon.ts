@@ -288,20 +288,23 @@ export class Daemon {
   }
 
   async #openTokens(pool: OpenedPool["pool"]): Promise<TokenRoom> {
-    const { DEFAULT_TOKEN_SETTINGS, TokenRoom } = await import("./offload/mod.ts");
+    const { ChecksumFiles, DEFAULT_TOKEN_SETTINGS, TokenRoom } = await import("./offload/mod.ts");
     const path = this.#directory!.tokenKeyFile;
     const { key, isExposed } = await openTokenKey(path, hostRandom);
     if (isExposed) this.#log.warn({ path }, `${path} can be read by others; chmod 600 it`);
     const { tokens } = this.#settings;
     // Who only lowers the maximum means the default, too.
     const ttlMs = tokens.ttlMs ?? Math.min(DEFAULT_TOKEN_SETTINGS.ttlMs, tokens.ttlMsMax ?? Infinity);
+    const report = (sentence: string) => this.#log.info({ room: "tokens" }, sentence);
+    const checksumFiles = await ChecksumFiles.open({ disk: await this.#directory!.openChecksums(), report });
     this.#tokens = await TokenRoom.open({
       pool,
       clock: hostClock,
       random: hostRandom,
       key,
       settings: { ...tokens, ttlMs },
-      report: (sentence) => this.#log.info({ room: "tokens" }, sentence),
+      checksumFiles,
+      report,
     });
     return this.#tokens;
   }

@@ -108,6 +108,24 @@ export const ERROR_CATALOGUE = {
     Errno.ENOTSUP,
     "The provider cannot keep to the policy or the kind of token asked for.",
   ),
+  SOURCE_MISSING: entry(
+    409,
+    Errno.EIO,
+    "The source directory is missing, no directory, empty where it was not, or another one than before; nothing is removed.",
+  ),
+  TARGET_IN_USE: entry(409, Errno.EPERM, "Another synchronization writes to this root."),
+  MASS_DELETION: entry(
+    409,
+    Errno.EPERM,
+    "More would be removed at the target than the guard allows; look, then allow it.",
+  ),
+  WATCH_LIMIT: entry(
+    507,
+    Errno.ENOMEM,
+    "The kernel allows no more inotify watches or instances; raise fs.inotify.max_user_watches or max_user_instances.",
+  ),
+  PEER_VERSION: entry(502, Errno.ENOTSUP, "The peer speaks another version of the protocol."),
+  PERMISSION_DENIED: entry(403, Errno.EPERM, "The operating system does not let this user do it."),
   UNREACHABLE: entry(502, Errno.EIO, "The daemon could not be reached."),
   INTERNAL: entry(500, Errno.EIO, "A defect of the program; the log has the details."),
 } as const satisfies Record<string, ErrorEntry>;

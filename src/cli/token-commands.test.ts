@@ -3,6 +3,7 @@ import { readFile, stat, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { type ServedControl, serveControl } from "../../test/support/served-control.ts";
 import { TemporaryFolder } from "../../test/support/temporary-folder.ts";
+import { makeLayer } from "../../test/support/tree-layer.ts";
 import { connectThrough } from "../client/mod.ts";
 import { type CliWorld, runCommandLine } from "./mod.ts";
 
@@ -117,6 +118,53 @@ test("a token is a file for its owner only, and does all that a token does", asy
   assert.match(after.err, /^ropewalk: TOKEN_REVOKED: /);
 });
 
+test("T2: a token is written in pieces, each with places of its own or going on from the one before", async () => {
+  await using cli = await world();
+  const file = cli.folder.file("v.token");
+  await cli.json("token", "create", "v", "--out", file);
+  const write = ["token", "write", file, "v"];
+  const pieces = ["--piece", "4KiB:2MiB:4KiB", "--piece", "::512", "--piece", "0:3MiB:"];
+  const cut = await cli.run(...write, ...pieces);
+  assert.deepEqual([cut.code, cut.err.split(":")[1]], [1, " NO_SPACE"]);
+  const written = await cli.json(...write, ...pieces.slice(0, 4));
+  assert.deepEqual(written.pieces, [
+    { tokenOffsetBytes: 4096, offsetBytes: 2 * MIB, bytes: 4096 },
+    { tokenOffsetBytes: 8192, offsetBytes: 2 * MIB + 4096, bytes: 512 },
+  ]);
+  const { out } = await cli.run(...write, ...pieces.slice(0, 4));
+  assert.equal(out, "Wrote 4.5 KiB into v in 2 pieces; 1 KiB of data moved.\n");
+  for (const [wrong, code] of [
+    [["--piece", "1:2"], "INVALID_ARGUMENT"],
+    [["--piece", "x::"], "INVALID_SIZE"],
+    [["--piece", "::", "--length", "512"], "INVALID_ARGUMENT"],
+  ] as const) {
+    const { code: exit, err } = await cli.run(...write, ...wrong);
+    assert.deepEqual([exit, err.split(":")[1]], [1, ` ${code}`]);
+  }
+});
+
+test("T5: --single gives one token where the data is on several members", async () => {
+  await using cli = await world();
+  await cli.json("volume", "create", "w", "--size", "4MiB");
+  const { exports } = cli.daemon.control;
+  const open = exports.open.bind(exports);
+  const file = cli.folder.file("v.token");
+  for (const [options, tokens, lengthBytes] of [
+    [["--single"], 1, 4 * MIB],
+    [["--single", "--secondary", "checksum"], 2, 4 * MIB],
+    [[], 64, 4 * MIB],
+  ] as const) {
+    const { device } = await makeLayer("stripe", [open("v"), open("w")], { chunkBytes: 65_536 });
+    exports.open = () => device;
+    const made = await cli.json("token", "create", "v", "--out", file, ...options);
+    exports.open = open;
+    assert.deepEqual(made, { source: "v", file, lengthBytes, tokens });
+    const { data } = await cli.run("token", "read", file, "--offset", "4KiB", "--length", "16KiB");
+    assert.ok(data.subarray(0, 8192).every((byte) => byte === 9));
+    assert.ok(data.length === 16_384 && data.subarray(8192).every((byte) => byte === 0));
+  }
+});
+
 test("the options of a token become what it is", async () => {
   await using cli = await world();
   const file = cli.folder.file("t");
@@ -131,6 +179,23 @@ test("the options of a token become what it is", async () => {
     ["invalidate", true, true, 3, 20],
   );
   assert.equal(Date.parse(expiresAt) - Date.parse(createdAt), 30_000);
+});
+
+test("T13: usage and placement are given as options, and shown and listed", async () => {
+  await using cli = await world();
+  const file = cli.folder.file("t");
+  const notes = ["--usage", "archive", "--placement", "cold, away from disk 3"];
+  await cli.json("token", "create", "v", "--out", file, ...notes);
+  const { tokens } = await cli.json("token", "show", file);
+  assert.deepEqual([tokens[0].usage, tokens[0].placement], ["archive", "cold, away from disk 3"]);
+  const shown = (await cli.run("token", "show", file)).out;
+  assert.match(shown, /\nusage: +archive\nplacement: +cold, away from disk 3\n/);
+  assert.match(
+    (await cli.run("token", "list")).out,
+    / USAGE +PLACEMENT\n.* archive +cold, away from disk 3\n/,
+  );
+  const wrong = await cli.run("token", "create", "v", "--out", file, "--usage", "often");
+  assert.match(wrong.err, /^ropewalk: INVALID_ARGUMENT: .*possible: random, sequential, archive/);
 });
 
 test("for people there are sentences, and what is wrong has its code", async () => {
@@ -181,9 +246,13 @@ test("T23: the command line and the library make hash tokens, for which nothing 
   const ropewalk = await connectThrough((path) => readFile(path, "utf8"), cli.daemon);
   const { token } = await ropewalk.createToken({ source: "v", kind: "hash", lengthBytes: MIB });
   assert.equal((await ropewalk.writeToken(token, { volume: "w" })).bytes, MIB);
-  const device = cli.daemon.control.exports.open("v");
-  await device.write(8192, new Uint8Array(512), 0);
-  await device.close();
+  for (const volume of ["v", "w"]) {
+    // What the one does not hold any more is found in the other.
+    assert.equal((await ropewalk.writeToken(token, { volume: "w" })).bytes, MIB);
+    const device = cli.daemon.control.exports.open(volume);
+    await device.write(8192, new Uint8Array(512), 0);
+    await device.close();
+  }
   await assert.rejects(ropewalk.writeToken(token, { volume: "w" }), { code: "TOKEN_CANCELLED" });
 });
 

@@ -25,6 +25,7 @@ const TOKEN_FILE_BYTES_MAX = 2 ** 18;
 const POLICIES = ["preserve", "invalidate", "reference"] as const;
 const CHOICES = ["first", "last", "random", "least-loaded", "most-efficient", "lowest-latency"] as const;
 const KINDS = ["data", "hash"] as const;
+const USAGES = ["random", "sequential", "archive"] as const;
 
 export function addTokenCommands(token: Command, add: AddCommand): void {
   addCreate(token, add);
@@ -96,7 +97,10 @@ function addCreate(token: Command, add: AddCommand): void {
     .option("--provider <id>", "which provider in the volume's stack keeps it")
     .option("--skip <number>", "pass over so many providers, from the outside in")
     .option("--choose <policy>", `how one of several providers is chosen: ${CHOICES.join(", ")} (first)`)
+    .option("--usage <usage>", `how the data is used, for whoever copies it: ${USAGES.join(", ")}`)
+    .option("--placement <text>", "where the data should be, for whoever copies it: 64 characters at most")
     .option("--secondary <kind>", "checksum: ask for a second token with checksums of the data")
+    .option("--single", "one token, also when the data is on several members of a stack")
     .addHelpText(
       "after",
       "\n<source> is VOLUME, as it is now, or VOLUME@SNAPSHOT. Whoever has the file can read the data.",
@@ -171,7 +175,7 @@ function writePlaceOf(options: Record<string, string>): Omit<WriteTokenOptions, 
     ...bytesOption("lengthBytes", length),
   };
   // What may be repeated comes as a list.
-  const given = options["piece"] as readonly string[] | undefined;
+  const given = options["piece"] as unknown as readonly string[] | undefined;
   if (given === undefined) return place;
   if (Object.keys(place).length === 0) return { pieces: given.map(parsePiece) };
   throw new RopewalkError(
@@ -210,7 +214,10 @@ function wishOf(options: Record<string, string>): Omit<CreateTokenJson, "source"
     provider,
     skip,
     choose,
+    usage,
+    placement,
     secondary,
+    single,
   } = options;
   return {
     ...bytesOption("offsetBytes", offset),
@@ -225,7 +232,10 @@ function wishOf(options: Record<string, string>): Omit<CreateTokenJson, "source"
     ...(provider === undefined ? {} : { provider }),
     ...(skip === undefined ? {} : { skip: parseNumber("skip", skip) }),
     ...(choose === undefined ? {} : { choose: oneOf("choose", choose, CHOICES) }),
+    ...(usage === undefined ? {} : { usage: oneOf("usage", usage, USAGES) }),
+    ...(placement === undefined ? {} : { placement }),
     ...(secondary === undefined ? {} : { secondary: oneOf("secondary", secondary, ["checksum"] as const) }),
+    ...(single === undefined ? {} : { single: true }),
   };
 }
 
@@ -256,8 +266,12 @@ async function* counted(
 
 function formatTokens(tokens: readonly TokenJson[]): string {
   if (tokens.length === 0) return "There are no tokens. Make one: ropewalk token create VOLUME --out FILE\n";
-  return formatTable(
-    ["ID", "STATE", "LENGTH", "SOURCE", "POLICY", "PRIORITY", "USES", "CREATOR", "EXPIRES"],
+  const hasNotes = tokens.some(({ usage, placement }) => usage !== undefined || placement !== undefined);
+  const table = formatTable(
+    [
+      ...["ID", "STATE", "LENGTH", "SOURCE", "POLICY", "PRIORITY", "USES", "CREATOR", "EXPIRES"],
+      ...(hasNotes ? ["USAGE", "PLACEMENT"] : []),
+    ],
     tokens.map((token) => [
       token.id,
       token.state,
@@ -268,9 +282,13 @@ function formatTokens(tokens: readonly TokenJson[]): string {
       String(token.uses),
       token.creator,
       timeOf(token.expiresAt),
+      ...(hasNotes ? [token.usage ?? "", token.placement ?? ""] : []),
     ]),
     ["LENGTH", "PRIORITY", "USES"],
   );
+  const served = new Map(tokens.map(({ source, routes }) => [source, routes]));
+  const routes = [...served].flatMap(([source, routes]) => routes.map((route) => [source, route]));
+  return routes.length === 0 ? table : `${table}\n${formatTable(["SOURCE", "ROUTE"], routes)}`;
 }
 
 function formatShown({ lengthBytes, tokens }: ShownTokensJson): string {
@@ -292,6 +310,9 @@ function formatToken(token: ShownTokensJson["tokens"][number]): string {
     ["priority", String(token.priority)],
     ["provider", token.provider],
     ["creator", token.creator],
+    ...(token.usage === undefined ? [] : [["usage", token.usage] as const]),
+    ...(token.placement === undefined ? [] : [["placement", token.placement] as const]),
+    ...token.routes.map((route) => ["route", route] as const),
     ["made", formatTime(token.createdAt)],
     ["expires", timeOf(token.expiresAt)],
     ["used", usesText(token)],

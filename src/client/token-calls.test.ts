@@ -44,6 +44,11 @@ test("every call about tokens does at the daemon what it says", async () => {
   );
   const written = await ropewalk.writeToken(tokens, { volume: "v", offsetBytes: MIB, lengthBytes: MIB });
   assert.deepEqual([written.bytes, written.bytesMoved], [MIB, 0]);
+  const pieces = [{ tokenOffsetBytes: 8192, offsetBytes: 2 * MIB, lengthBytes: 512 }, { lengthBytes: 1024 }];
+  assert.deepEqual((await ropewalk.writeToken(token, { volume: "v", pieces })).pieces, [
+    { tokenOffsetBytes: 8192, offsetBytes: 2 * MIB, bytes: 512 },
+    { tokenOffsetBytes: 8704, offsetBytes: 2 * MIB + 512, bytes: 1024 },
+  ]);
   await ropewalk.revokeToken(token);
   await assert.rejects(all(ropewalk.readToken(token)), { code: "TOKEN_REVOKED" });
   assert.equal((await ropewalk.showToken(token)).state, "revoked");

@@ -45,7 +45,12 @@ export function makeStackBuilder(options: {
       },
       openNbd: (uri) => members.openNbd(uri),
       emulate: (device, id) =>
-        tokens?.emulatedOver(device, { id: `${name}/${id}`, description: `${id} of ${name}` }) ?? device,
+        tokens?.emulatedOver(device, {
+          id: `${name}/${id}`,
+          description: `${id} of ${name}`,
+          // A stack of the same name that stands on something else has other contents.
+          lastingName: JSON.stringify(description),
+        }) ?? device,
       world,
     });
   // A layer may hide the token copies of what is below it; whoever uses the stack must not notice.

@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ServedControl, serveControl } from "../../test/support/served-control.ts";
+import { openSmallPool } from "../../test/support/small-pool.ts";
+import { hostClock, hostRandom } from "../host/mod.ts";
+import { TOKEN_KEY_BYTES, TokenRoom } from "../offload/mod.ts";
+import { Control } from "./control.ts";
 import { decodeTokenFile, type TokenPiece } from "./token-file.ts";
 import type { TokenWish } from "./tokens.ts";
 
@@ -121,4 +125,45 @@ test("over the API a provider is named or skipped, and checksums are asked for",
   const mixed = { tokens: [tokens[0], stray.tokens[1]], volume: "w" };
   assert.equal((await daemon.call("POST", "/api/v1/tokens/write", mixed)).status, 404);
   assert.deepEqual(daemon.defects, []);
+});
+
+test("T13: a token is told with the ways to its source, as long as that is there", async () => {
+  await using opened = await openSmallPool();
+  const { pool } = opened;
+  const room = await TokenRoom.open({
+    pool,
+    clock: hostClock,
+    random: hostRandom,
+    key: hostRandom.bytes(TOKEN_KEY_BYTES),
+    settings: { routes: ["http://h/{volume}", "nbd://h/{source}"] },
+    report() {},
+  });
+  const none = () => ({ lastMinute: 0, sinceStart: 0 });
+  const control = new Control({
+    pool,
+    clock: hostClock,
+    machine: { version: "1", rssBytes: () => 0, longestTurnMs: none, longestDelayMs: none },
+    stack: (_volume, device) => device,
+    tokens: room,
+  });
+  await control.volumes.create({ name: "v", sizeBytes: MIB });
+  await control.snapshots.create("v", "s");
+  const create = async (source: string) =>
+    decodeTokenFile((await control.tokens.create({ source }, HERE)).file);
+  const made = [await create("v"), await create("v@s")];
+  const routes = () => made.map((pieces) => control.tokens.show(pieces, HERE)[0]!.routes);
+  assert.deepEqual(routes(), [["http://h/v", "nbd://h/v"], ["nbd://h/v@s"]]);
+  const routesOf = control.tokens.routes();
+  const listed = control.tokens.list().map((token) => [token.source, routesOf(token).length]);
+  assert.deepEqual(
+    new Map(listed as [string, number][]),
+    new Map([
+      ["v", 2],
+      ["v@s", 1],
+    ]),
+  );
+  await control.snapshots.delete("v", "s");
+  await control.volumes.delete("v");
+  assert.deepEqual(routes(), [[], []]);
+  await room.close();
 });

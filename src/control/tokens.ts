@@ -8,8 +8,15 @@
  */
 import { RopewalkError } from "../base/errors.ts";
 import { checkName } from "../base/object-name.ts";
-import type { ChangePolicy, OffloadToken, ProviderChoice } from "../device/mod.ts";
-import type { ProviderPolicy, TokenInfo, TokenService } from "../offload/mod.ts";
+import type { ChangePolicy, OffloadToken, ProviderChoice, TokenJoiner } from "../device/mod.ts";
+import {
+  type GivenTokenNotes,
+  type NotedReadRequest,
+  type ProviderPolicy,
+  routesTo,
+  type TokenInfo,
+  type TokenService,
+} from "../offload/mod.ts";
 import type { Clock } from "../ports/mod.ts";
 import type { ControlledTokens } from "./controlled-tokens.ts";
 import type { Exports } from "./exports.ts";
@@ -19,7 +26,7 @@ import { encodeTokenFile, TOKENS_IN_FILE_MAX, type TokenPiece } from "./token-fi
 import { dataLengthFrom, type PlacedToken, runsAt, writeThroughTokens } from "./token-runs.ts";
 import { lastPieces, type PlacedPiece, placedPieces, type TokenWritePiece } from "./token-write-pieces.ts";
 
-export interface TokenWish {
+export interface TokenWish extends GivenTokenNotes {
   /** `VOLUME` or `VOLUME@SNAPSHOT`. */
   readonly source: string;
   readonly offsetBytes?: number | undefined;
@@ -38,6 +45,8 @@ export interface TokenWish {
   /** How a provider is chosen when none is named; the first when absent. */
   readonly choose?: ProviderPolicy | undefined;
   readonly withChecksums?: boolean | undefined;
+  /** One token for all of it, also when it is on several members of a stack. */
+  readonly single?: boolean | undefined;
 }
 
 export interface MadeTokens {
@@ -56,6 +65,8 @@ export interface Channel {
 export type ShownToken = TokenInfo & {
   readonly dataOffsetBytes: number;
   readonly role: TokenPiece["role"];
+  /** URIs under which its source is served. */
+  readonly routes: readonly string[];
 };
 
 export interface TokenRange {
@@ -118,7 +129,7 @@ export class Tokens {
     await using opened = openDevice(this.#exports, wish.source);
     const isHash = wish.kind === "hash";
     const offload = offloadOf(opened.device);
-    const { tokens, lengthBytes: boundBytes } = await offload.read({
+    const request: NotedReadRequest = {
       ranges: [{ offsetBytes, lengthBytes }],
       policy: wish.policy ?? (isHash ? "invalidate" : "preserve"),
       ttlMs: wish.ttlMs ?? room.settings.ttlMs,
@@ -131,7 +142,13 @@ export class Tokens {
       kind: isHash ? "hash" : "pin",
       creator: CREATOR,
       isProtected,
-    });
+      usage: wish.usage,
+      placement: wish.placement,
+    };
+    const joiner = wish.single === true ? room.joiner : undefined;
+    const read = await offload.read({ ...request, joiner });
+    const tokens = joiner === undefined ? read.tokens : firstOf(read.tokens, joiner);
+    const boundBytes = joiner === undefined ? read.lengthBytes : (tokens[0]?.lengthBytes ?? 0);
     if (tokens.length > TOKENS_IN_FILE_MAX) {
       await Promise.all(tokens.map(({ token }) => room.revoke(token, { strength: "hint" })));
       throw new RopewalkError("TOO_MANY", `The range takes ${tokens.length} tokens; ask for a shorter one.`);
@@ -148,11 +165,36 @@ export class Tokens {
     return this.#tokenRoom().list();
   }
 
+  /** Tells where tokens' sources are served now; for one answer, as it remembers what it has found. */
+  routes(): (token: Pick<TokenInfo, "provider" | "source">) => readonly string[] {
+    const templates = this.#tokenRoom().settings.routes;
+    const known = new Map<string, readonly string[]>();
+    return (token) => {
+      const key = `${token.provider}\n${token.source}`;
+      let routes = known.get(key);
+      if (routes === undefined)
+        known.set(key, (routes = this.#isServed(token) ? routesTo(templates, token) : []));
+      return routes;
+    };
+  }
+
+  /** What was deleted is not, nor what has no name of its own. */
+  #isServed({ source }: Pick<TokenInfo, "source">): boolean {
+    try {
+      return this.#exports.show(source).sizeBytes >= 0;
+    } catch (error) {
+      if (error instanceof RopewalkError) return false;
+      throw error;
+    }
+  }
+
   /** TOKEN_UNKNOWN; of an ended token, that it is. */
   show(tokens: readonly TokenPiece[], channel: Channel): ShownToken[] {
     const room = this.#tokenRoom();
+    const routesOf = this.routes();
     return tokens.map(({ token, dataOffsetBytes, role }) => {
-      return { ...room.show(token, channel), dataOffsetBytes, role };
+      const info = room.show(token, channel);
+      return { ...info, dataOffsetBytes, role, routes: routesOf(info) };
     });
   }
 
@@ -244,10 +286,22 @@ export class Tokens {
   }
 }
 
+/** The first primary and its companion, which stands behind it; the other alternatives are given up. */
+function firstOf(tokens: readonly OffloadToken[], joiner: TokenJoiner): readonly OffloadToken[] {
+  const next = tokens.findIndex(({ role }, index) => index > 0 && role === "primary");
+  if (next < 0) return tokens;
+  joiner.discard(tokens.slice(next).flatMap(({ role, token }) => (role === "primary" ? [token] : [])));
+  return tokens.slice(0, next);
+}
+
 /** Says which piece was not finished, and how far it came; those before it are whole, those behind it were not begun. */
 function failureAt(
   failure: RopewalkError,
-  { pieces, written, bytes }: { pieces: readonly PlacedPiece[]; written: readonly WrittenPiece[]; bytes: number },
+  {
+    pieces,
+    written,
+    bytes,
+  }: { pieces: readonly PlacedPiece[]; written: readonly WrittenPiece[]; bytes: number },
 ): RopewalkError {
   const { code, message } = failure;
   const unfinished = pieces[written.length];

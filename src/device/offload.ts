@@ -44,6 +44,26 @@ export interface OffloadReadRequest {
   readonly creator: string;
   /** Nobody can listen on the channel on which it is handed out: TLS, loopback or a Unix socket (T14). */
   readonly isProtected: boolean;
+  /**
+   * One token is to stand for all of the data, as whoever asks takes no more: it joins what would be several. Several
+   * may still come as alternatives.
+   */
+  readonly joiner?: TokenJoiner | undefined;
+}
+
+/** Several tokens that are to be one. */
+export interface JoinedParts {
+  /** Of the parts; they go over to the joiner for good, also when it fails. */
+  readonly tokens: readonly Uint8Array[];
+  /** The data in order: the part that the next bytes come from, and how many. The bytes of a part are taken in order. */
+  readonly pieces: readonly { readonly part: number; readonly lengthBytes: number }[];
+}
+
+export interface TokenJoiner {
+  /** One token as `request` asks for, for the parts' data. TOKEN_UNSUPPORTED, and what ended a part */
+  join(parts: JoinedParts, request: OffloadReadRequest): Promise<OffloadReadResult>;
+  /** Nobody was told of these. */
+  discard(tokens: readonly Uint8Array[]): void;
 }
 
 /** A token and the part of the request's data (ranges one behind the other) that it stands for. */

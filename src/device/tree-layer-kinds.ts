@@ -5,6 +5,7 @@
 
 import { cacheLayer } from "./layers/cache.ts";
 import { copiesLayer } from "./layers/copies.ts";
+import { deferLayer } from "./layers/defer.ts";
 import type { LayerKind } from "./layers/layer.ts";
 import type { ParameterTable } from "./layers/parameters.ts";
 import { partitionLayer } from "./layers/partition.ts";
@@ -21,6 +22,7 @@ export const TREE_LAYER_KINDS: readonly TreeLayerKind<ParameterTable>[] = [
   stripeLayer as unknown as TreeLayerKind<ParameterTable>,
   copiesLayer as unknown as TreeLayerKind<ParameterTable>,
   cacheLayer as unknown as TreeLayerKind<ParameterTable>,
+  deferLayer as unknown as TreeLayerKind<ParameterTable>,
   verifyLayer as unknown as TreeLayerKind<ParameterTable>,
   snapshotLayer as unknown as TreeLayerKind<ParameterTable>,
   ...LAYER_KINDS.map(inTree),

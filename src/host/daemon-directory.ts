@@ -6,6 +6,7 @@
  *     admin.key       token.key            endpoints.json       nbd.sock
  *     reservations/   persistent reservations and SANITIZE that is not complete, by the volume's UUID
  *     stacks/         descriptions of the volumes that are stacks, by name
+ *     checksums/      of token writes, kept of files and exports between two openings (docs/formats/kept-checksums.md)
  *
  * Always holds: looking changes nothing; a pool appears under its name only when it was made whole; what a
  * failed start made is removed again. Errors: DATA_DIRECTORY.
@@ -28,6 +29,7 @@ const ADMIN_KEY = "admin.key";
 const TOKEN_KEY = "token.key";
 const RESERVATIONS = "reservations";
 const STACKS = "stacks";
+const CHECKSUMS = "checksums";
 const ENDPOINTS = "endpoints.json";
 const NBD_SOCKET = "nbd.sock";
 /** Also what file systems put into their top folders. */
@@ -38,6 +40,7 @@ const OWN_NAMES = [
   TOKEN_KEY,
   RESERVATIONS,
   STACKS,
+  CHECKSUMS,
   ENDPOINTS,
   NBD_SOCKET,
   "lost+found",
@@ -121,6 +124,11 @@ export class DaemonDirectory {
   /** The disk of the pool that is there. */
   openPool(): Promise<Disk> {
     return openDirectoryDisk(join(this.path, POOL), { pageThreads: this.#pageThreads });
+  }
+
+  /** The disk of the kept checksums; the directory is made when absent. */
+  openChecksums(): Promise<Disk> {
+    return openDirectoryDisk(join(this.path, CHECKSUMS));
   }
 
   /** Makes a pool with `format`, which may fail; then nothing of it stays. */

@@ -1,5 +1,6 @@
 /** The host room's public door: Node's and Linux's answers to the ports, and what a process needs of its machine. */
 export { openAdminKey } from "./admin-key-file.ts";
+export { openAppendFile } from "./append-file.ts";
 export { hostClock } from "./clock.ts";
 export { DaemonDirectory, type Endpoints } from "./daemon-directory.ts";
 export { openDirectoryDisk } from "./directory-disk.ts";

@@ -8,7 +8,9 @@
  */
 import { RopewalkError } from "../base/errors.ts";
 import type { BlockDevice, ByteRange, Completion, Extent } from "../device/mod.ts";
+import type { ChecksumFiles } from "./checksum-files.ts";
 import { KeptChecksums } from "./kept-checksums.ts";
+import { LastingChecksums } from "./lasting-checksums.ts";
 import { PRESERVED_BLOCK_BYTES, PreservedBlocks, type SavedBlock } from "./preserved-blocks.ts";
 import { RangeIndex } from "./range-index.ts";
 import type { TokenBacking, TokenContent, TokenOrigin } from "./token-backing.ts";
@@ -34,6 +36,8 @@ export class EmulatedOrigin implements TokenOrigin {
   readonly watched = new RangeIndex();
   /** Of what token writes left here. */
   readonly checksums: KeptChecksums;
+  /** Where they are between openings, if they outlive them. */
+  readonly lasting: LastingChecksums | undefined;
   readonly #events: EmulatedOriginEvents;
   readonly #preservedBytesMax: number;
   readonly #openings = new Set<BlockDevice>();
@@ -54,13 +58,23 @@ export class EmulatedOrigin implements TokenOrigin {
     description: string;
     preservedBytesMax: number;
     checksumBytesMax: number;
+    /** Where checksums are kept under this name of the device's contents. */
+    lasting?: { readonly files: ChecksumFiles; readonly name: string } | undefined;
     events: EmulatedOriginEvents;
   }) {
     this.checksums = new KeptChecksums({
       bytesMax: options.checksumBytesMax,
       description: options.description,
     });
-    this.provider = options.id;
+    const { lasting, id } = options;
+    this.lasting =
+      lasting &&
+      new LastingChecksums({
+        files: lasting.files,
+        device: `${id}\n${lasting.name}`,
+        kept: this.checksums,
+      });
+    this.provider = id;
     this.description = options.description;
     this.#preservedBytesMax = options.preservedBytesMax;
     this.#events = options.events;
@@ -74,10 +88,12 @@ export class EmulatedOrigin implements TokenOrigin {
     this.#openings.add(base);
   }
 
-  /** After the last one nobody can read what tokens stand for. */
-  closed(base: BlockDevice): void {
+  /** After the last one nobody can read what tokens stand for; what outlives it is durable when this resolves. */
+  async closed(base: BlockDevice): Promise<void> {
     this.#openings.delete(base);
-    if (this.#openings.size === 0) this.#events.closed(this);
+    if (this.#openings.size > 0) return;
+    this.#events.closed(this);
+    await this.lasting?.save(base, (act) => this.betweenChanges(act));
   }
 
   /** Binds the data as it is between two changes; counted once for the caller. */
@@ -112,6 +128,7 @@ export class EmulatedOrigin implements TokenOrigin {
   /** Lets a change through `act` when what it overwrites is saved. */
   change(offset: number, length: number, act: () => Completion): Completion {
     if (length === 0) return act();
+    if (this.lasting?.isGone === false) return this.#changeWhenGone(offset, length, act);
     if (!this.checksums.isIdle) this.checksums.changed(offset, length);
     if (this.#binding !== undefined) return this.#changeLater(offset, length, act);
     if (!this.watched.isEmpty) this.#events.changed(this.watched.find(offset, length));
@@ -137,6 +154,13 @@ export class EmulatedOrigin implements TokenOrigin {
   async #changeLater(offset: number, length: number, act: () => Completion): Promise<void> {
     const { actor } = this.checksums;
     while (this.#binding !== undefined) await this.#binding.catch(() => undefined);
+    await this.checksums.acting(actor, () => this.change(offset, length, act));
+  }
+
+  /** What is stored of checksums must not outlive what they were made of. */
+  async #changeWhenGone(offset: number, length: number, act: () => Completion): Promise<void> {
+    const { actor } = this.checksums;
+    await this.lasting!.gone();
     await this.checksums.acting(actor, () => this.change(offset, length, act));
   }
 
@@ -259,6 +283,7 @@ export class EmulatedOrigin implements TokenOrigin {
 
   /** As the device tells it now; data where it does not. */
   async #extentBelow(offsetBytes: number, lengthBytes: number): Promise<Extent> {
+    await this.lasting?.loaded;
     const [device] = this.#openings;
     const unknown: Extent = { offsetBytes, lengthBytes, kind: "data" };
     if (device === undefined || device.capabilities.extents === "absent") return unknown;
@@ -266,7 +291,10 @@ export class EmulatedOrigin implements TokenOrigin {
     const start = offsetBytes - (offsetBytes % unit);
     const end = Math.min(Math.ceil((offsetBytes + lengthBytes) / unit) * unit, device.sizeBytes);
     if (end <= offsetBytes) return unknown;
-    const [first] = await device.extents(start, end - start, 1);
+    const [first] = this.checksums.guarded(await device.extents(start, end - start, 1), {
+      sizeBytes: device.sizeBytes,
+      extentsMax: 1,
+    });
     if (first === undefined) return unknown;
     const firstEnd = Math.min(first.offsetBytes + first.lengthBytes, offsetBytes + lengthBytes);
     return { offsetBytes, lengthBytes: firstEnd - offsetBytes, kind: first.kind };
@@ -274,6 +302,7 @@ export class EmulatedOrigin implements TokenOrigin {
 
   /** TOKEN_CANCELLED when no opening is left */
   async #readBelow(offset: number, target: Uint8Array): Promise<void> {
+    if (this.lasting?.isLoaded === false) await this.lasting.loaded;
     const [device] = this.#openings;
     if (device === undefined)
       throw new RopewalkError("TOKEN_CANCELLED", `${this.description} was closed; its tokens are over.`);

@@ -1,7 +1,7 @@
 /**
  * A device whose token copies this layer keeps (T19).
- * Always holds: every change passes the origin, which saves first what tokens stand for; the layer owns `base` and
- * closes it. Errors: those of `base`, the TOKEN_ codes.
+ * Always holds: every change passes the origin, which saves first what tokens stand for; data of which a checksum is
+ * kept is read against it, and is no hole; the layer owns `base` and closes it. Errors: those of `base`, the TOKEN_ codes.
  */
 import type { BlockDevice, Completion, DeviceOffload, Extent } from "../device/mod.ts";
 import type { EmulatedOrigin } from "./emulated-origin.ts";
@@ -31,7 +31,8 @@ export class EmulatedTokenDevice implements BlockDevice {
   }
 
   read(offset: number, target: Uint8Array): Completion {
-    const { checksums } = this.#origin;
+    const { checksums, lasting } = this.#origin;
+    if (lasting?.isLoaded === false) return lasting.loaded.then(() => this.read(offset, target));
     return checksums.isIdle ? this.#base.read(offset, target) : checksums.read(this.#base, offset, target);
   }
 
@@ -52,11 +53,18 @@ export class EmulatedTokenDevice implements BlockDevice {
   }
 
   extents(offset: number, length: number, extentsMax: number): Extent[] | Promise<Extent[]> {
-    return this.#base.extents(offset, length, extentsMax);
+    const { checksums, lasting } = this.#origin;
+    if (lasting?.isLoaded === false)
+      return lasting.loaded.then(() => this.extents(offset, length, extentsMax));
+    const found = this.#base.extents(offset, length, extentsMax);
+    if (checksums.isIdle) return found;
+    const guard = (extents: Extent[]) =>
+      checksums.guarded(extents, { sizeBytes: this.#base.sizeBytes, extentsMax });
+    return Array.isArray(found) ? guard(found) : found.then(guard);
   }
 
-  close(): Promise<void> {
-    this.#origin.closed(this.#base);
-    return this.#base.close();
+  async close(): Promise<void> {
+    await this.#origin.closed(this.#base);
+    await this.#base.close();
   }
 }

@@ -1,7 +1,8 @@
 /**
  * Tokens that are made of hashes of their blocks (T23): the source is found by the token's locator and read as it is when
- * the use begins. A block whose hash is another there is looked for by its hash: in the other maps of the same volume, and
- * where a block of that hash was last seen; when it is nowhere, the use ends before anything of it is written.
+ * the use begins. A block whose hash is another there is looked for by its hash: in the other maps of the same volume,
+ * where a block of that hash was last seen, and then in all of the pool's volumes; when it is nowhere, the use ends before
+ * anything of it is written.
  *
  * Always holds: what was compared is what is used, as a use has frozen maps of its own; nothing is kept for a token.
  * Errors: TOKEN_EXPIRED, TOKEN_DELETED (the source is gone), TOKEN_CANCELLED (it changed), INVALID_RANGE.
@@ -10,6 +11,7 @@ import { Deferred } from "../base/deferred.ts";
 import type { RopewalkError } from "../base/errors.ts";
 import type { ByteRange } from "../device/mod.ts";
 import type { Clock } from "../ports/mod.ts";
+import { HashSearch, type MissingBlock } from "./hash-search.ts";
 import { KnownPlaces } from "./known-places.ts";
 import { PatchedContent } from "./patched-content.ts";
 import type { TokenBacking } from "./token-backing.ts";
@@ -33,6 +35,7 @@ export class HashTokens {
   readonly #stopped: () => RopewalkError | undefined;
   readonly #running = new Set<Deferred>();
   readonly #places = new KnownPlaces();
+  readonly #search: HashSearch;
 
   constructor(options: {
     clock: Clock;
@@ -45,6 +48,12 @@ export class HashTokens {
     this.#ledger = options.ledger;
     this.#origins = options.origins;
     this.#stopped = options.stopped;
+    this.#search = new HashSearch({
+      clock: options.clock,
+      origins: options.origins,
+      places: this.#places,
+      bytesMax: options.ledger.settings.hashSearchBytes,
+    });
   }
 
   /** The hashes of the first range, as far as they fit a token. INVALID_RANGE */
@@ -95,8 +104,8 @@ export class HashTokens {
     }
   }
 
-  /** TOKEN_EXPIRED, TOKEN_DELETED, TOKEN_CANCELLED */
-  async begin(fields: HashFields): Promise<TokenUse> {
+  /** For a volume of the pool or for whoever else. TOKEN_EXPIRED, TOKEN_DELETED, TOKEN_CANCELLED */
+  async begin(fields: HashFields, destination: string | undefined): Promise<TokenUse> {
     const ledger = this.#ledger;
     const { payload, lengthBytes } = fields;
     if (ledger.nowMs() >= fields.expiresAtMs)
@@ -118,6 +127,7 @@ export class HashTokens {
       return {
         ...data,
         verify: async (part, goOn) => {
+          const missing: MissingBlock[] = [];
           for (const block of blocksOf(part, ranges, payload.blockBytes)) {
             const hash = payload.hashes[block.offsetBytes / payload.blockBytes]!;
             const at = payload.offsetBytes + block.offsetBytes;
@@ -125,8 +135,14 @@ export class HashTokens {
             if (isInside && Buffer.compare(await this.#hash(data, block, goOn), hash) === 0) continue;
             const { lengthBytes } = block;
             if (await this.#findElsewhere(data.content, { payload, hash, at, lengthBytes, goOn })) continue;
-            throw this.#lost(live, { at, lengthBytes });
+            missing.push({ hash, offsetBytes: at, lengthBytes });
+            if (this.#search.isOff) break;
           }
+          if (missing.length === 0) return;
+          const { blockBytes } = payload;
+          const request = { missing, blockBytes, destination, content: data.content, goOn };
+          const [lost] = this.#search.isOff ? missing : await this.#search.find(request);
+          if (lost !== undefined) throw this.#lost(live, lost);
         },
         stopped: this.#stopped,
         finish,
@@ -207,7 +223,7 @@ export class HashTokens {
       yield { backing, fromBytes: at };
   }
 
-  #lost(live: TokenBacking | undefined, { at, lengthBytes }: { at: number; lengthBytes: number }) {
+  #lost(live: TokenBacking | undefined, { offsetBytes: at, lengthBytes }: MissingBlock) {
     if (live === undefined)
       return this.#ledger.refuse("TOKEN_DELETED", "What the hash token was made of is gone or not open.");
     const source = live.origin.description;

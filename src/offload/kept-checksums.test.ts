@@ -163,3 +163,51 @@ test("T24: kept checksums take no more memory than set, and none when that is 0"
     { checksumBytesMax: 2 * 64 },
   )();
 });
+
+test(
+  "T24: a hole that was punched behind the daemon's back where checksums are kept is read, and found out",
+  withBench(async ({ target, below, bind, room }) => {
+    await copy(target, await bind());
+    await below.trim(256 * KIB, 64 * KIB, 0);
+    await assert.rejects(bytesOf(target, 256 * KIB, 512), { code: "CHECKSUM_MISMATCH" });
+    const kinds = async (device: BlockDevice, offset: number, length: number) =>
+      (await device.extents(offset, length, 8)).map((extent) => [extent.lengthBytes, extent.kind]);
+    assert.deepEqual(await kinds(below, 0, 2 * MIB), [
+      [256 * KIB, "data"],
+      [64 * KIB, "hole"],
+      [704 * KIB, "data"],
+      [MIB, "hole"],
+    ]);
+    assert.deepEqual(await kinds(target, 0, 2 * MIB), [
+      [MIB, "data"],
+      [MIB, "hole"],
+    ]);
+    assert.deepEqual(await kinds(target, 260 * KIB, 2 * KIB), [[2 * KIB, "data"]]);
+    const { tokens } = await target.offload!.read({ ...readRequest(0, MIB), ttlMs: 3_600_000 });
+    const onto = room.emulatedOver(new MemoryDevice({ sizeBytes: MIB }), {
+      id: "other",
+      description: "other",
+    });
+    const { lengthBytes } = await copy(onto, [tokens[0]!.token]);
+    assert.equal(lengthBytes, 256 * KIB);
+  }),
+);
+
+test(
+  "T24: zeros that a token write left are a hole still, with their checksums kept",
+  withBench(async ({ source, target, below, bind }) => {
+    await source.zero(128 * KIB, 128 * KIB, 0);
+    await copy(target, await bind());
+    const extents = await target.extents(0, 512 * KIB, 8);
+    assert.deepEqual(
+      extents.map(({ lengthBytes, kind }) => [lengthBytes, kind]),
+      [
+        [128 * KIB, "data"],
+        [128 * KIB, "hole"],
+        [256 * KIB, "data"],
+      ],
+    );
+    await rot(below, 130 * KIB);
+    await assert.rejects(bytesOf(target, 130 * KIB, 512), { code: "CHECKSUM_MISMATCH" });
+  }),
+);

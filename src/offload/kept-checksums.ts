@@ -3,17 +3,19 @@
  * held against them (T24). The pool needs none of this, as every page of it has a checksum.
  *
  * Always holds: a checksum is known only of a block that nothing else changed since the token write began; no more of
- * them than the memory is counted for, those kept longest ago are forgotten. Errors: CHECKSUM_MISMATCH instead of bytes
- * that are others.
+ * them than the memory is counted for, those kept longest ago are forgotten; a hole is none where a block with a
+ * checksum of something else than zeros is known. Errors: CHECKSUM_MISMATCH instead of bytes that are others.
  */
-import { checksumAt } from "../base/checksum.ts";
+import { checksum, checksumAt } from "../base/checksum.ts";
 import { RopewalkError } from "../base/errors.ts";
-import type { BlockDevice, ByteRange } from "../device/mod.ts";
+import type { BlockDevice, ByteRange, Extent } from "../device/mod.ts";
 import { BlockSums, KEPT_BLOCK_BYTES } from "./block-sums.ts";
+import type { StoredChecksums } from "./checksum-file.ts";
 import { readWhole } from "./token-backing.ts";
 
 /** A map's entry of two small numbers, measured generously. */
 const ENTRY_BYTES = 64;
+const ZERO_SUM = checksum(new Uint8Array(KEPT_BLOCK_BYTES));
 
 export class KeptChecksums {
   readonly #blocksMax: number;
@@ -78,14 +80,70 @@ export class KeptChecksums {
   end(write: KeptWrite, { lengthBytes, sizeBytes }: { lengthBytes: number; sizeBytes: number }): void {
     this.#writes.delete(write);
     this.#checkSize(sizeBytes);
-    for (const [number, sum] of write.sums(lengthBytes)) {
-      if (this.#sums.size >= this.#blocksMax) {
-        const [oldest] = this.#sums.keys();
-        this.#sums.delete(oldest!);
-      }
-      this.#sums.set(number, sum);
-    }
+    for (const [number, sum] of write.sums(lengthBytes)) this.#keep(number, sum);
     this.#keeps += 1;
+  }
+
+  #keep(number: number, sum: number): void {
+    if (this.#sums.size >= this.#blocksMax) {
+      const [oldest] = this.#sums.keys();
+      this.#sums.delete(oldest!);
+    }
+    this.#sums.set(number, sum);
+  }
+
+  /** What an earlier opening of a device of that size kept, before anything is done with this one. */
+  restore({ sizeBytes, sums }: StoredChecksums): void {
+    if (this.isOff) return;
+    this.#sizeBytes = sizeBytes;
+    for (const [number, sum] of sums) this.#keep(number, sum);
+  }
+
+  /** For a later opening; undefined when nothing is kept. */
+  stored(sizeBytes: number): StoredChecksums | undefined {
+    this.#checkSize(sizeBytes);
+    return this.#sums.size === 0 ? undefined : { sizeBytes, sums: this.#sums };
+  }
+
+  /** `extents` of a device, with data where something was kept that is not zeros: it has to be read to be seen. */
+  guarded(extents: Extent[], { sizeBytes, extentsMax }: { sizeBytes: number; extentsMax: number }): Extent[] {
+    this.#checkSize(sizeBytes);
+    if (this.#sums.size === 0) return extents;
+    const parts: Extent[] = [];
+    const add = (start: number, end: number, kind: Extent["kind"]) => {
+      if (start >= end) return;
+      const last = parts.at(-1);
+      if (last?.kind !== kind) parts.push({ offsetBytes: start, lengthBytes: end - start, kind });
+      else parts[parts.length - 1] = { ...last, lengthBytes: last.lengthBytes + end - start };
+    };
+    for (const { offsetBytes, lengthBytes, kind } of extents) {
+      let at = offsetBytes;
+      const end = offsetBytes + lengthBytes;
+      if (kind !== "data")
+        for (const number of this.#dataBlocks(at, end)) {
+          const start = Math.max(at, number * KEPT_BLOCK_BYTES);
+          add(at, start, kind);
+          at = Math.min(end, (number + 1) * KEPT_BLOCK_BYTES);
+          add(start, at, "data");
+        }
+      add(at, end, kind);
+    }
+    return parts.slice(0, extentsMax);
+  }
+
+  /** Blocks of a range that are known to be more than zeros, in order. */
+  #dataBlocks(start: number, end: number): number[] {
+    const first = Math.floor(start / KEPT_BLOCK_BYTES);
+    const last = Math.floor((end - 1) / KEPT_BLOCK_BYTES);
+    const found: number[] = [];
+    if (last - first < this.#sums.size) {
+      for (let number = first; number <= last; number++)
+        if ((this.#sums.get(number) ?? ZERO_SUM) !== ZERO_SUM) found.push(number);
+      return found;
+    }
+    for (const [number, sum] of this.#sums)
+      if (number >= first && number <= last && sum !== ZERO_SUM) found.push(number);
+    return found.sort((one, other) => one - other);
   }
 
   /** Reads however long a range; what lies past the device's end is zeros. CHECKSUM_MISMATCH */

@@ -1,7 +1,10 @@
 /** The token room's public door. */
+export { ChecksumFiles } from "./checksum-files.ts";
 export { TOKEN_KEY_BYTES } from "./token-bytes.ts";
 export { CANCEL_REASONS, type CancelReason, type TokenCounters } from "./token-counters.ts";
 export {
+  type GivenTokenNotes,
+  type NotedReadRequest,
   PLACEMENT_BYTES_MAX,
   PLACEMENT_PATTERN,
   TOKEN_USAGES,
@@ -10,6 +13,7 @@ export {
 } from "./token-notes.ts";
 export type { TokenPool } from "./token-pool.ts";
 export { TokenRoom, type TokenRoomOptions } from "./token-room.ts";
+export { routesTo } from "./token-routes.ts";
 export * from "./token-service.ts";
 export {
   completeTokenSettings,

@@ -9,6 +9,7 @@ import { type ErrorCode, RopewalkError } from "../base/errors.ts";
 import type { BlockDevice, ByteRange, OffloadWriteRequest, OffloadWriteResult } from "../device/mod.ts";
 import { type Clock, nextTurn } from "../ports/mod.ts";
 import type { KeptWrite } from "./kept-checksums.ts";
+import type { TokenContent } from "./token-backing.ts";
 import { readToken, type TokenUse } from "./token-use.ts";
 
 const PAGE_BYTES = 4096;
@@ -24,6 +25,8 @@ const EXTENTS_MAX = 64;
 /** A destination: a device, and its way to take references to a pin's data where it has one. */
 export interface CopyTarget {
   readonly device: BlockDevice;
+  /** Name of the pool's volume that it is. */
+  readonly volume?: string;
   readonly graft?: (piece: {
     pin: number;
     sourceOffset: number;
@@ -159,10 +162,20 @@ export class TokenCopy {
     throw new RopewalkError("INTERNAL", "There is nothing left to write.");
   }
 
+  /** Where the token's data goes on: in a joined token in one of its parts. */
+  #sourceOf(use: TokenUse): ByteRange & { readonly content: TokenContent } {
+    let content: TokenContent = use.content;
+    let { offsetBytes, lengthBytes } = use.ranges.at(this.#request.tokenOffsetBytes + this.#done)!;
+    for (let part = content.at?.(offsetBytes); part !== undefined; part = content.at?.(offsetBytes)) {
+      ({ content, offsetBytes } = part);
+      lengthBytes = Math.min(lengthBytes, part.lengthBytes);
+    }
+    return { content, offsetBytes, lengthBytes };
+  }
+
   async #piece(use: TokenUse, end: number): Promise<void> {
-    const { content } = use;
     const destination = this.#destination();
-    const source = use.ranges.at(this.#request.tokenOffsetBytes + this.#done)!;
+    const { content, ...source } = this.#sourceOf(use);
     const to = destination.offsetBytes;
     const from = source.offsetBytes;
     const wanted = Math.min(destination.lengthBytes, source.lengthBytes, end - this.#done);
@@ -211,7 +224,7 @@ export class TokenCopy {
     const { from, to } = piece;
     let length = piece.length;
     if (from !== undefined) {
-      const extents = await use.content.extents(from, length, EXTENTS_MAX);
+      const extents = await this.#sourceOf(use).content.extents(from, length, EXTENTS_MAX);
       const first = extents[0];
       if (first !== undefined) {
         const known = Math.min(first.lengthBytes - (from - first.offsetBytes), length);

@@ -10,10 +10,11 @@ import { assert } from "../base/assert.ts";
 import { type ErrorCode, RopewalkError } from "../base/errors.ts";
 import { quoted } from "../base/object-name.ts";
 import type { Clock, Random } from "../ports/mod.ts";
+import type { TokenPart } from "./joined-backing.ts";
 import { POOL_PROVIDER } from "./pool-origin.ts";
 import { ProviderLoads } from "./provider-loads.ts";
 import { RunningTokens } from "./running-tokens.ts";
-import type { TokenBacking } from "./token-backing.ts";
+import { isMadeOf, originsOf, type TokenBacking } from "./token-backing.ts";
 import { TOKEN_ID_BYTES, TOKEN_NONCE_BYTES, type TokenBytes, type TokenFields } from "./token-bytes.ts";
 import { type CancelReason, TokenCounters } from "./token-counters.ts";
 import { TokenDeadlines } from "./token-deadlines.ts";
@@ -126,6 +127,25 @@ export class TokenLedger {
     this.pressure.add(slot);
     this.counters.live += 1;
     this.#deadlines.add(slot);
+  }
+
+  /**
+   * Makes a part of a token that nobody was told of: it is as if it had never been, and its count of the backing is the
+   * caller's. The state's error
+   */
+  takeApart(slot: number): TokenPart {
+    const table = this.#table;
+    const error = this.#errorOf(slot);
+    if (error !== undefined) throw error;
+    const part = { backing: table.backingOf(slot)!, ranges: table.rangesOf(slot) };
+    part.backing.hold();
+    if (table.policyOf(slot) === "invalidate") part.backing.origin.watched.remove(slot);
+    this.#deadlines.remove(slot);
+    this.pressure.remove(slot);
+    table.drop(slot);
+    table.free(slot);
+    this.counters.live -= 1;
+    return part;
   }
 
   // ---- finding ----
@@ -264,7 +284,7 @@ export class TokenLedger {
   /** Cancels all that an origin backs. */
   cancelOrigin(origin: TokenBacking["origin"]): void {
     for (const slot of [...this.#table.live()])
-      if (this.#table.backingOf(slot)?.origin === origin) void this.cancel(slot, "closed");
+      if (originsOf(this.#table.backingOf(slot)!).includes(origin)) void this.cancel(slot, "closed");
   }
 
   /** Cancels the lowest of the tokens behind which these stand; false when there is none. */
@@ -272,7 +292,7 @@ export class TokenLedger {
     const slots: number[] = [];
     for (const backing of backings) {
       const { slot } = backing;
-      if (slot !== undefined && this.#table.backingOf(slot) === backing) slots.push(slot);
+      if (slot !== undefined && isMadeOf(this.#table.backingOf(slot), backing)) slots.push(slot);
     }
     return this.#giveUpLowest(slots, reason);
   }
@@ -290,7 +310,7 @@ export class TokenLedger {
     const table = this.#table;
     const chosen: number[] = [];
     for (const slot of table.live())
-      if (table.policyOf(slot) !== "reference" && table.backingOf(slot)!.origin.provider === provider)
+      if (table.policyOf(slot) !== "reference" && hasProvider(table.backingOf(slot)!, provider))
         chosen.push(slot);
     chosen.sort((one, other) => (this.#isBelow(one, other) ? -1 : 1));
     chosen.length = Math.min(chosen.length, count);
@@ -399,4 +419,9 @@ export class TokenLedger {
         );
     }
   }
+}
+
+function hasProvider(backing: TokenBacking, provider: string): boolean {
+  if (backing.parts === undefined) return backing.origin.provider === provider;
+  return originsOf(backing).some((origin) => origin.provider === provider);
 }

@@ -7,6 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import { type Clock, nextTurn } from "../ports/mod.ts";
+import type { ChecksumFiles } from "./checksum-files.ts";
 import { EmulatedLive, EmulatedOrigin } from "./emulated-origin.ts";
 import type { PinBoard } from "./pinned-map.ts";
 import { findPoolObject, mapName, POOL_PROVIDER, type PoolObject, PoolOrigin } from "./pool-origin.ts";
@@ -25,6 +26,7 @@ export class TokenOrigins {
   readonly #clock: Clock;
   readonly #ledger: TokenLedger;
   readonly #board: PinBoard;
+  readonly #checksumFiles: ChecksumFiles | undefined;
   /** By the pool's number of the volume or snapshot. */
   readonly #ofPool = new Map<number, KeptOrigin>();
   readonly #emulated = new Map<string, EmulatedOrigin>();
@@ -35,12 +37,14 @@ export class TokenOrigins {
     pool: TokenPool;
     clock: Clock;
     ledger: TokenLedger;
+    checksumFiles?: ChecksumFiles | undefined;
     report: (sentence: string) => void;
     plants: ReadonlySet<string>;
   }) {
     this.#pool = options.pool;
     this.#clock = options.clock;
     this.#ledger = options.ledger;
+    this.#checksumFiles = options.checksumFiles;
     this.#board = {
       maps: new Set(),
       plants: options.plants,
@@ -67,11 +71,15 @@ export class TokenOrigins {
     this.#forgetIdle(origin);
   }
 
-  emulated(options: { id: string; description: string }): EmulatedOrigin {
+  emulated(options: { id: string; description: string; lastingName?: string | undefined }): EmulatedOrigin {
     let origin = this.#emulated.get(options.id);
     if (origin !== undefined) return origin;
+    const files = this.#checksumFiles;
+    const { id, description, lastingName: name } = options;
     origin = new EmulatedOrigin({
-      ...options,
+      id,
+      description,
+      lasting: files === undefined || name === undefined ? undefined : { files, name },
       preservedBytesMax: this.#ledger.settings.preservedBytesMax,
       checksumBytesMax: this.#ledger.settings.checksumBytesMax,
       events: {
@@ -113,6 +121,17 @@ export class TokenOrigins {
     const newest = snapshots.sort((one, other) => other.sequence - one.sequence).slice(0, countMax);
     for (const { id: objectId, uuid, name } of newest)
       yield this.ofPool({ map: { volume, snapshot: name }, objectId, uuid }).followed;
+  }
+
+  /** All volumes of the pool, as each is when it is opened, one of them first, by their locators. */
+  *volumes(first: string | undefined): Generator<{ backing: TokenBacking; locator: Uint8Array }> {
+    const all = this.#pool.volumes();
+    const ordered = [
+      ...all.filter(({ name }) => name === first),
+      ...all.filter(({ name }) => name !== first),
+    ];
+    for (const { id: objectId, uuid, name: volume } of ordered)
+      yield { backing: this.ofPool({ map: { volume }, objectId, uuid }).followed, locator: uuidBytes(uuid) };
   }
 
   /** Its provider and its description. */

@@ -8,6 +8,8 @@ import type { ByteRange } from "../device/mod.ts";
 export class TokenRanges {
   readonly ranges: readonly ByteRange[];
   readonly lengthBytes: number;
+  /** Where each range begins in the token; made when somebody looks for a place among several. */
+  #starts: Float64Array | undefined;
 
   /** INVALID_RANGE when the sum is not exact. */
   constructor(ranges: readonly ByteRange[]) {
@@ -51,11 +53,30 @@ export class TokenRanges {
 
   /** Where the token's byte at `offset` stands, and how many follow it there; undefined past the token's end. */
   at(offset: number): ByteRange | undefined {
-    let rest = offset;
-    for (const { offsetBytes, lengthBytes } of this.ranges) {
-      if (rest < lengthBytes) return { offsetBytes: offsetBytes + rest, lengthBytes: lengthBytes - rest };
-      rest -= lengthBytes;
+    if (offset >= this.lengthBytes) return undefined;
+    if (this.ranges.length === 1) {
+      const { offsetBytes, lengthBytes } = this.ranges[0]!;
+      return { offsetBytes: offsetBytes + offset, lengthBytes: lengthBytes - offset };
     }
-    return undefined;
+    const starts = (this.#starts ??= this.#findStarts());
+    let [low, high] = [0, starts.length];
+    while (high - low > 1) {
+      const middle = (low + high) >>> 1;
+      if (starts[middle]! <= offset) low = middle;
+      else high = middle;
+    }
+    const { offsetBytes, lengthBytes } = this.ranges[low]!;
+    const inside = offset - starts[low]!;
+    return { offsetBytes: offsetBytes + inside, lengthBytes: lengthBytes - inside };
+  }
+
+  #findStarts(): Float64Array {
+    const starts = new Float64Array(this.ranges.length);
+    let start = 0;
+    for (const [index, { lengthBytes }] of this.ranges.entries()) {
+      starts[index] = start;
+      start += lengthBytes;
+    }
+    return starts;
   }
 }

@@ -11,15 +11,19 @@ import {
   type BlockDevice,
   checkDevice,
   type DeviceOffload,
+  type JoinedParts,
   type OffloadReadRequest,
   type OffloadReadResult,
   type OffloadToken,
   type ProviderChoice,
+  type TokenJoiner,
 } from "../device/mod.ts";
 import type { Clock, Random } from "../ports/mod.ts";
+import type { ChecksumFiles } from "./checksum-files.ts";
 import { CHECKSUMMED_BYTES_MAX } from "./companion-tokens.ts";
 import { EmulatedLive, type EmulatedOrigin } from "./emulated-origin.ts";
 import { EmulatedTokenDevice } from "./emulated-token-device.ts";
+import { JoinedBacking, joinedRanges, type TokenPart } from "./joined-backing.ts";
 import { type BoundData, bindPersistent, restorePersistent, type TokenFacts } from "./persistent-tokens.ts";
 import { findPoolObject, POOL_PROVIDER, type PoolOrigin } from "./pool-origin.ts";
 import { PoolTokenDevice } from "./pool-token-device.ts";
@@ -28,8 +32,8 @@ import { TokenBytes, UNIT_NAME_BYTES } from "./token-bytes.ts";
 import type { ChecksumKeeper, CopyTarget } from "./token-copy.ts";
 import type { TokenCounters } from "./token-counters.ts";
 import { TokenLedger } from "./token-ledger.ts";
-import { emulatedLocator, poolLocator, TokenOrigins } from "./token-origins.ts";
 import { type NotedReadRequest, notesOf } from "./token-notes.ts";
+import { emulatedLocator, poolLocator, TokenOrigins } from "./token-origins.ts";
 import type { TokenPool } from "./token-pool.ts";
 import { providerIds, providerOf } from "./token-providers.ts";
 import { TokenRanges } from "./token-ranges.ts";
@@ -45,6 +49,8 @@ export interface TokenRoomOptions {
   /** 32 secret bytes; with another key all tokens are unknown. */
   readonly key: Uint8Array;
   readonly settings?: GivenTokenSettings;
+  /** Where kept checksums outlive the openings of their devices; without it they do not (T24). */
+  readonly checksumFiles?: ChecksumFiles | undefined;
   /** Told of tokens that were given up, and of pins that cannot be read. */
   readonly report: (sentence: string) => void;
   /** Known bugs to plant, to prove that the simulator finds them (docs/simulation.md). */
@@ -62,6 +68,10 @@ interface TokenProvider {
 
 export class TokenRoom implements TokenService {
   readonly settings: TokenSettings;
+  readonly joiner: TokenJoiner = {
+    join: (parts, request) => this.#join(parts, request),
+    discard: (tokens) => this.#discard(tokens),
+  };
   readonly #pool: TokenPool;
   readonly #ledger: TokenLedger;
   readonly #origins: TokenOrigins;
@@ -85,7 +95,8 @@ export class TokenRoom implements TokenService {
     const ledger = new TokenLedger({ clock, random, settings, bytes, report, isPoolShort });
     this.#ledger = ledger;
     this.#plants = options.plants ?? new Set();
-    this.#origins = new TokenOrigins({ pool, clock, ledger, report, plants: this.#plants });
+    const { checksumFiles } = options;
+    this.#origins = new TokenOrigins({ pool, clock, ledger, checksumFiles, report, plants: this.#plants });
     this.#uses = new TokenUses({ clock, ledger, origins: this.#origins });
   }
 
@@ -130,7 +141,10 @@ export class TokenRoom implements TokenService {
     );
   }
 
-  emulatedOver(base: BlockDevice, options: { id: string; description: string }): BlockDevice {
+  emulatedOver(
+    base: BlockDevice,
+    options: { id: string; description: string; lastingName?: string | undefined },
+  ): BlockDevice {
     const checked = checkDevice(base);
     const origin = this.#origins.emulated(options);
     return checkDevice(
@@ -150,12 +164,17 @@ export class TokenRoom implements TokenService {
       if (this.#plants.has("token-late-graft")) rest.sourceOffset += 4096;
       await this.#pool.graft({ source: { pin }, volume, ...rest });
     };
-    return this.#offload(POOL_PROVIDER, below, snapshot === undefined ? { device, graft } : { device }, {
-      unit: unitName(createHash("sha256").update(origin.object.uuid).digest("hex")),
-      locator: poolLocator(origin),
-      live: origin.followed,
-      bind: (request, facts) => this.#bindPool(origin, request, facts),
-    });
+    return this.#offload(
+      POOL_PROVIDER,
+      below,
+      snapshot === undefined ? { device, volume, graft } : { device },
+      {
+        unit: unitName(createHash("sha256").update(origin.object.uuid).digest("hex")),
+        locator: poolLocator(origin),
+        live: origin.followed,
+        bind: (request, facts) => this.#bindPool(origin, request, facts),
+      },
+    );
   }
 
   #emulatedOffload(
@@ -223,13 +242,25 @@ export class TokenRoom implements TokenService {
   }
 
   async #issue(given: NotedReadRequest, provider: TokenProvider): Promise<OffloadReadResult> {
-    this.#uses.checkOpen();
-    const ledger = this.#ledger;
-    const problem = checkReadRequest(given, this.settings);
-    if (problem !== undefined) throw ledger.refuse(problem.code, problem.sentence);
+    this.#checkRequest(given);
     const whole = new TokenRanges(given.ranges);
     if (whole.lengthBytes === 0) return { tokens: [], lengthBytes: 0 };
     if (given.kind === "hash") return this.#issueHashes(given, whole, provider);
+    return this.#issueStored(given, whole, provider);
+  }
+
+  #checkRequest(request: NotedReadRequest): void {
+    this.#uses.checkOpen();
+    const problem = checkReadRequest(request, this.settings);
+    if (problem !== undefined) throw this.#ledger.refuse(problem.code, problem.sentence);
+  }
+
+  async #issueStored(
+    given: NotedReadRequest,
+    whole: TokenRanges,
+    provider: Pick<TokenProvider, "unit" | "bind">,
+  ): Promise<OffloadReadResult> {
+    const ledger = this.#ledger;
     const asked = given.withChecksums ? whole.first(CHECKSUMMED_BYTES_MAX) : whole;
     const request = { ...given, ranges: asked.ranges };
     const { policy, persistent, deleteOnUse, isProtected, inactivityMs, priority, creator } = request;
@@ -258,6 +289,55 @@ export class TokenRoom implements TokenService {
       tokens.push({ ...place, token: companion, role: "companion" });
     }
     return { tokens, lengthBytes };
+  }
+
+  async #join({ tokens, pieces }: JoinedParts, request: OffloadReadRequest): Promise<OffloadReadResult> {
+    const ledger = this.#ledger;
+    try {
+      this.#checkRequest(request);
+      const slots = tokens.map((token) => {
+        const fields = ledger.verify(token);
+        if (fields.payload === undefined && !fields.persistent) return ledger.find(fields);
+        throw ledger.refuse(
+          "TOKEN_UNSUPPORTED",
+          "Only tokens that are kept, and end with the daemon, are joined.",
+        );
+      });
+      const ranges = joinedRanges(
+        slots.map((slot) => ledger.info(slot).lengthBytes),
+        pieces,
+      );
+      return await this.#issueStored({ ...request, ranges }, new TokenRanges(ranges), {
+        unit: unitName(
+          createHash("sha256")
+            .update(slots.map((slot) => ledger.info(slot).source).join("\n"))
+            .digest("hex"),
+        ),
+        bind: async ({ ranges }) => ({
+          backing: new JoinedBacking(this.#takeApart(tokens)),
+          ranges: new TokenRanges(ranges),
+        }),
+      });
+    } catch (error) {
+      this.#discard(tokens);
+      throw error;
+    }
+  }
+
+  #takeApart(tokens: readonly Uint8Array[]): TokenPart[] {
+    const parts: TokenPart[] = [];
+    try {
+      for (const token of tokens)
+        parts.push(this.#ledger.takeApart(this.#ledger.find(this.#ledger.verify(token))));
+      return parts;
+    } catch (error) {
+      for (const { backing } of parts) backing.release();
+      throw error;
+    }
+  }
+
+  #discard(tokens: readonly Uint8Array[]): void {
+    for (const token of tokens) void this.revoke(token, { strength: "mandatory" }).catch(() => undefined);
   }
 
   async #issueHashes(

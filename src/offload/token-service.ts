@@ -5,7 +5,7 @@
  * Always holds: tokens are 512 bytes; a token that does not verify is TOKEN_UNKNOWN whatever is wrong with it, and only
  * one that verifies is told TOKEN_EXPIRED, TOKEN_REVOKED, TOKEN_CANCELLED or TOKEN_DELETED (T8).
  */
-import type { BlockDevice, ChangePolicy, ProviderChoice } from "../device/mod.ts";
+import type { BlockDevice, ChangePolicy, ProviderChoice, TokenJoiner } from "../device/mod.ts";
 import type { TokenNotes } from "./token-notes.ts";
 
 export const TOKEN_BYTES = 512;
@@ -60,8 +60,15 @@ export interface PoolMap {
 export interface TokenService {
   /** `base` (an opening of that map, taken over) with native token copies: reads bind pins, writes graft. */
   overPool(map: PoolMap, base: BlockDevice): BlockDevice;
-  /** `base` with token copies that this layer keeps: data is preserved by copying what is about to be overwritten (T19). */
-  emulatedOver(base: BlockDevice, options: { id: string; description: string }): BlockDevice;
+  /**
+   * `base` with token copies that this layer keeps: data is preserved by copying what is about to be overwritten (T19).
+   * `lastingName` names its contents: checksums that token writes leave there outlive its openings under that name and
+   * id, where the room has files for them (T24).
+   */
+  emulatedOver(
+    base: BlockDevice,
+    options: { id: string; description: string; lastingName?: string | undefined },
+  ): BlockDevice;
   /** TOKEN_UNKNOWN; an ended token shows its state. */
   show(token: Uint8Array, channel: { isProtected: boolean }): TokenInfo;
   list(): TokenInfo[];
@@ -72,6 +79,8 @@ export interface TokenService {
     target: Uint8Array,
     channel: { isProtected: boolean },
   ): Promise<number>;
+  /** Makes one token of several, for requestors that take only one (T5). */
+  readonly joiner: TokenJoiner;
   /** Writes that run: see the setting (T12). One that has ended stays as it ended. */
   revoke(token: Uint8Array, options: Revocation): Promise<void>;
   /** The same by the id that the list shows, for who may do so without having the token. NOT_FOUND */

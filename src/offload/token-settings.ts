@@ -46,10 +46,15 @@ export interface TokenSettings {
   readonly choose: ProviderPolicy;
   /** What a companion of which the room knows nothing, or not its primary, does to a token write (T24). */
   readonly unknownCompanions: "fail" | "ignore";
+  /** Read at most in search of the blocks that one use of a hash token misses; 0: none is searched for (T23). */
+  readonly hashSearchBytes: number;
+  /** Where the daemon serves what tokens are made of; see `routesTo` (T13). */
+  readonly routes: readonly string[];
 }
 
 const MINUTE_MS = 60_000;
 const MIB = 2 ** 20;
+const GIB = 2 ** 30;
 
 export const DEFAULT_TOKEN_SETTINGS: TokenSettings = {
   ttlMs: 60 * MINUTE_MS,
@@ -72,6 +77,8 @@ export const DEFAULT_TOKEN_SETTINGS: TokenSettings = {
   endWithSession: false,
   choose: "first",
   unknownCompanions: "fail",
+  hashSearchBytes: 16 * GIB,
+  routes: [],
 };
 
 /** What may be zero. */
@@ -81,6 +88,7 @@ const FROM_ZERO: readonly (keyof TokenSettings)[] = [
   "checksumBytesMax",
   "poolFreeBytesMin",
   "endedMax",
+  "hashSearchBytes",
 ];
 
 export type GivenTokenSettings = { readonly [K in keyof TokenSettings]?: TokenSettings[K] | undefined };

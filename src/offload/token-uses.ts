@@ -27,6 +27,8 @@ export interface TokenChannel {
 interface CompanionUse {
   checksumsOf(primary: TokenFields): readonly Uint8Array[];
   readonly kept?: KeptWrite;
+  /** The volume that is written. */
+  readonly volume?: string | undefined;
 }
 
 export class TokenUses {
@@ -61,7 +63,7 @@ export class TokenUses {
         ledger.providers.used(provider, done),
       moved: (bytes: number) => ledger.load.moved(bytes),
       begin: (token: Uint8Array, channel: TokenChannel) =>
-        this.#begin(token, channel, { checksumsOf, ...(kept && { kept }) }),
+        this.#begin(token, channel, { checksumsOf, ...(kept && { kept }), volume: target.volume }),
     };
     let lengthBytes = 0;
     try {
@@ -164,7 +166,7 @@ export class TokenUses {
   async #begin(
     token: Uint8Array,
     channel: TokenChannel,
-    { checksumsOf, kept }: CompanionUse,
+    { checksumsOf, kept, volume }: CompanionUse,
   ): Promise<TokenUse | undefined> {
     this.checkOpen();
     if (this.#isZero(token)) {
@@ -177,7 +179,7 @@ export class TokenUses {
       case "hash":
         this.#ledger.checkChannel(fields, channel);
         kept?.spoil();
-        return this.hashTokens.begin({ ...fields, payload: fields.payload });
+        return this.hashTokens.begin({ ...fields, payload: fields.payload }, volume);
       case "checksum":
         throw this.#ledger.refuse("TOKEN_UNSUPPORTED", "A companion gives no data.");
       case undefined:

@@ -10,6 +10,7 @@ import {
   type OffloadWriteRequest,
   type OffloadWriteResult,
   type ProviderChoice,
+  type TokenJoiner,
 } from "../../src/device/mod.ts";
 import type { CopyTokens } from "../../src/frontend/iscsi/third-party-copy/mod.ts";
 
@@ -42,6 +43,11 @@ export class ScriptedTokens implements CopyTokens {
       .toArray().length;
   }
 
+  /** A device in memory has no borders to be joined. */
+  readonly joiner: TokenJoiner = {
+    join: () => Promise.reject(new RopewalkError("TOKEN_UNSUPPORTED", "there is nothing to join")),
+    discard: () => undefined,
+  };
   /** What `chooseProvider` says; the first where it is empty. */
   readonly choices: ProviderChoice[] = [];
 

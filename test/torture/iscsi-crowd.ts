@@ -1,6 +1,6 @@
 // The iSCSI front end of the real daemon in a crowd: idle sessions, and initiators that stall in the middle of their
-// data-out with all that they may have outstanding, beside one that works. It must not notice them, the daemon's memory
-// must stay bounded, and the stalled ones must be ended.
+// data-out, or do not read what they asked for, with all that they may have outstanding, beside one that works. It must
+// not notice them, the daemon's memory must stay bounded, and the stalled ones must be ended.
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
@@ -42,15 +42,20 @@ const SENT_BYTES = 4096;
 /** The daemon's limit, and time for it to look. */
 const ENDED_MS_MAX = 40_000;
 const SHARE_BYTES = 64 * 2 ** 20;
+/** What all connections have together. */
+const TOTAL_BYTES = 256 * 2 ** 20;
 const IDLE_BYTES_MAX = 64 * 1024;
 /** What else the daemon's memory may grow by: garbage, mostly. */
 const SLACK_BYTES = 128 * 2 ** 20;
+/** One command in so many is long: it has no part in what is kept for small ones. */
+const LONG_EVERY = 20;
 /** The crowd has sent all that it will. */
 const SETTLING_MS = 500;
 /** A command of the one that works takes no longer than this, whatever the machine has to do besides. */
 const COMMAND_MS_MAX = 1_000;
 
 export async function iscsiCrowd(options: IscsiCrowdOptions, checks: Checks): Promise<void> {
+  const deafSessions = options.deafSessions ?? 0;
   await using daemon = await Daemon.start({ poolSize: "1GiB" });
   await daemon.cli("volume", "create", VOLUME.name, "--size", VOLUME.size);
   const portal = daemon.endpoints.iscsi[0]!;
@@ -59,6 +64,7 @@ export async function iscsiCrowd(options: IscsiCrowdOptions, checks: Checks): Pr
   const before = residentBytes(daemon.pid);
   const crowd: RawSession[] = [];
   const stalled: RawSession[] = [];
+  const deaf: RawSession[] = [];
   try {
     for (let index = 0; index < options.idleSessions; index++)
       crowd.push(await RawSession.open(portal, `idle-${index}`));
@@ -67,17 +73,18 @@ export async function iscsiCrowd(options: IscsiCrowdOptions, checks: Checks): Pr
       stalled.push(session);
       session.stall();
     }
-    for (let index = 0; index < (options.deafSessions ?? 0); index++) {
+    for (let index = 0; index < deafSessions; index++) {
       const session = await RawSession.open(portal, `deaf-${index}`);
-      stalled.push(session);
+      deaf.push(session);
       session.turnDeaf();
     }
     await delay(SETTLING_MS);
     const beside = await work(worker, options.workMs);
     const grownBytes = residentBytes(daemon.pid) - before;
-    const inWork = options.idleSessions * IDLE_BYTES_MAX + options.stalledSessions * SHARE_BYTES;
+    const shares = Math.min((stalled.length + deaf.length) * SHARE_BYTES, TOTAL_BYTES);
+    const inWork = options.idleSessions * IDLE_BYTES_MAX + shares;
     checks.say(
-      `${options.idleSessions} idle and ${options.stalledSessions} stalled: ${beside.commands} commands (alone ${alone.commands}), the slowest ${beside.slowestMs.toFixed(0)} ms (alone ${alone.slowestMs.toFixed(0)} ms), ${mebibytes(grownBytes)} MiB more`,
+      `${options.idleSessions} idle, ${options.stalledSessions} stalled and ${deafSessions} deaf: ${beside.commands} commands (alone ${alone.commands}), the slowest ${beside.slowestMs.toFixed(0)} ms (alone ${alone.slowestMs.toFixed(0)} ms), ${mebibytes(grownBytes)} MiB more`,
     );
     checks.check("all commands beside the crowd succeed", [...alone.problems, ...beside.problems]);
     checks.check(
@@ -93,7 +100,7 @@ export async function iscsiCrowd(options: IscsiCrowdOptions, checks: Checks): Pr
     checks.check("idle sessions stay", lost === 0 ? [] : [`${lost} were ended`]);
     checks.check("the daemon lives", daemon.running ? [] : [daemon.output]);
   } finally {
-    for (const session of [...crowd, ...stalled]) session.drop();
+    for (const session of [...crowd, ...stalled, ...deaf]) session.drop();
   }
 }
 
@@ -104,7 +111,7 @@ async function ended(stalled: readonly RawSession[], checks: Checks): Promise<vo
   checks.check("stalled sessions are ended", left === 0 ? [] : [`${left} are still there`]);
 }
 
-/** Writes 4 KiB and reads them again, one command at a time, for so long. */
+/** Writes 4 KiB, or now and then a MiB, and reads them again, one command at a time, for so long. */
 async function work(initiator: IscsiInitiator, workMs: number) {
   const problems: string[] = [];
   let slowestMs = 0;
@@ -118,9 +125,10 @@ async function work(initiator: IscsiInitiator, workMs: number) {
     return reply;
   };
   while ((await initiator.command({ cdb: Buffer.alloc(6) })).status !== 0);
-  const range = [0, 0, 0, 0, 8, 0, 0, 8, 0];
   for (const untilMs = performance.now() + workMs; performance.now() < untilMs; ) {
-    const dataOut = Buffer.alloc(8 * BLOCK_BYTES, commands);
+    const blocks = commands % LONG_EVERY === 0 ? STALLED_BYTES / BLOCK_BYTES : 8;
+    const range = [0, 0, 0, 0, 8, 0, blocks >> 8, blocks & 255, 0];
+    const dataOut = Buffer.alloc(blocks * BLOCK_BYTES, commands);
     await timed({ cdb: Buffer.from([0x2a, ...range]), dataOut });
     const { dataIn } = await timed({
       cdb: Buffer.from([0x28, ...range]),

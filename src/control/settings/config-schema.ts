@@ -181,6 +181,9 @@ export const ConfigSchema = Type.Object(
       checksumMax: size(
         "Memory for the checksums that token writes leave on a file or export; 0 keeps none.",
       ),
+      hashSearchBytes: size(
+        "Read at most of the pool's volumes in search of blocks that a use of a hash token misses; 0 searches for none.",
+      ),
       runningWrites: Type.Optional(
         Type.String({
           enum: [...RUNNING_WRITES],

@@ -60,6 +60,7 @@ export const SETTING_NAMES: Record<string, { environment: string; flag?: string;
   "tokens.endWithVolume": { environment: "ROPEWALK_TOKENS_END_WITH_VOLUME", form: "boolean" },
   "tokens.endWithSession": { environment: "ROPEWALK_TOKENS_END_WITH_SESSION", form: "boolean" },
   "tokens.choose": { environment: "ROPEWALK_TOKENS_CHOOSE", form: "text" },
+  "tokens.hashSearchBytes": { environment: "ROPEWALK_TOKENS_HASH_SEARCH_BYTES", form: "text" },
   "tokens.unknownCompanions": { environment: "ROPEWALK_TOKENS_UNKNOWN_COMPANIONS", form: "text" },
 };
 

@@ -12,6 +12,7 @@ import { type Address, formatAddress, isLoopbackHost, parseAddress } from "./add
 import { LOG_LEVELS, type LogLevel } from "./config-schema.ts";
 import type { GivenSettings } from "./given-settings.ts";
 import { type IscsiSettings, readIscsiSettings } from "./iscsi-settings.ts";
+import { serviceRoutes } from "./service-routes.ts";
 import { notEmpty, SettingsReader } from "./settings-reader.ts";
 import { readTokenSettings, type TokenSettings } from "./token-settings.ts";
 
@@ -48,7 +49,10 @@ export interface Settings {
     /** Threads that checksum pages beside the loop. */
     readonly pageThreads: number | undefined;
   };
-  readonly tokens: TokenSettings;
+  readonly tokens: TokenSettings & {
+    /** Where tokens' sources are served, as far as is known before anything listens. */
+    readonly routes: readonly string[];
+  };
   /** Layers over single volumes, not yet checked. */
   readonly layers: ReadonlyMap<string, { readonly description: unknown; readonly where: string }>;
 }
@@ -78,10 +82,8 @@ export function resolveSettings(sources: readonly GivenSettings[]): Settings {
     reader.boolean("nbd.tls.required") ?? nbdAddresses.some(({ host }) => !isLoopbackHost(host));
   const requestSeconds = reader.number("http.requestSeconds", { minimum: 1, maximum: 3600 });
   const connections = { minimum: 1, maximum: 65_536 };
-  return {
+  const served = {
     data: reader.text("data", notEmpty) ?? SETTINGS_DEFAULT.data,
-    adminKeyFile: reader.text("adminKeyFile", notEmpty),
-    logLevel: reader.text("logLevel", parseLogLevel) ?? SETTINGS_DEFAULT.logLevel,
     nbd: {
       addresses: nbdAddresses,
       tls: nbdTls && { ...nbdTls, isRequired },
@@ -95,6 +97,11 @@ export function resolveSettings(sources: readonly GivenSettings[]): Settings {
       connectionsMax: reader.number("http.connectionsMax", connections),
       requestTimeoutMs: requestSeconds === undefined ? undefined : requestSeconds * 1000,
     },
+  };
+  return {
+    ...served,
+    adminKeyFile: reader.text("adminKeyFile", notEmpty),
+    logLevel: reader.text("logLevel", parseLogLevel) ?? SETTINGS_DEFAULT.logLevel,
     pool: {
       sizeBytes: reader.size("pool.size"),
       nodeCacheBytes: reader.size("pool.nodeCache"),
@@ -102,7 +109,7 @@ export function resolveSettings(sources: readonly GivenSettings[]): Settings {
       scrubBytesPerSecond: reader.size("pool.scrubPace"),
       pageThreads: reader.number("pool.pageThreads", { minimum: 0, maximum: 16 }),
     },
-    tokens: readTokenSettings(reader),
+    tokens: { ...readTokenSettings(reader), routes: serviceRoutes(served) },
     layers: reader.layers(),
   };
 }

@@ -7,7 +7,9 @@ import { resolveSettings } from "./settings.ts";
 const fromFile = (text: string) => resolveSettings([parseConfigFile({ path: "ropewalk.yaml", text })]);
 
 test("a file can set everything about tokens", () => {
-  const { tokens } = fromFile(`
+  const {
+    tokens: { routes: _, ...tokens },
+  } = fromFile(`
 tokens:
   ttlSeconds: 60
   ttlSecondsMax: 600
@@ -28,6 +30,7 @@ tokens:
   endWithSession: true
   choose: least-loaded
   unknownCompanions: ignore
+  hashSearchBytes: 1GiB
 `);
   assert.deepEqual(tokens, {
     ttlMs: 60_000,
@@ -49,6 +52,7 @@ tokens:
     endWithSession: true,
     choose: "least-loaded",
     unknownCompanions: "ignore",
+    hashSearchBytes: 2 ** 30,
   });
 });
 

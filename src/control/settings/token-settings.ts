@@ -32,6 +32,7 @@ export interface TokenSettings {
   readonly endWithSession: boolean | undefined;
   readonly choose: ProviderPolicy | undefined;
   readonly unknownCompanions: UnknownCompanions | undefined;
+  readonly hashSearchBytes: number | undefined;
 }
 
 const TOKENS_MAX = 1_000_000;
@@ -62,6 +63,7 @@ export function readTokenSettings(reader: SettingsReader): TokenSettings {
     endWithSession: reader.boolean("tokens.endWithSession"),
     choose: reader.text("tokens.choose", oneOf(PROVIDER_POLICIES)),
     unknownCompanions: reader.text("tokens.unknownCompanions", oneOf(UNKNOWN_COMPANIONS)),
+    hashSearchBytes: reader.size("tokens.hashSearchBytes"),
   };
   const { ttlMs, ttlMsMax } = settings;
   if (ttlMs !== undefined && ttlMsMax !== undefined && ttlMs > ttlMsMax)

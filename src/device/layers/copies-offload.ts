@@ -3,7 +3,8 @@
  * go to every member.
  *
  * Always holds: alternatives stand for the same data, since nothing changes the ranges while they are made; a
- * member that wrote less than another, or could not use the token, is brought up to date by a resync.
+ * member that wrote less than another, or could not use the token, is brought up to date by a resync; a token of one
+ * use lasts until the last member (T10).
  * Errors: those of the members when none could; UNSUPPORTED when no single member has all of the ranges.
  */
 import { RopewalkError } from "../../base/errors.ts";
@@ -20,6 +21,7 @@ import { combinedProviders } from "./combined.ts";
 import type { CopiesGroup } from "./copies-group.ts";
 import type { CopiesMember } from "./copies-member.ts";
 import type { RangeGate } from "./range-gate.ts";
+import { readTokenClaims } from "./token-claims.ts";
 
 export class CopiesOffload implements DeviceOffload {
   readonly providers: readonly string[];
@@ -51,9 +53,7 @@ export class CopiesOffload implements DeviceOffload {
     return this.#gate.during(request.ranges, "exclusive", async () => {
       const members = this.#group.members.filter(({ isIn }) => isIn);
       for (const member of this.#group.members) if (!member.isIn) member.miss(request.ranges);
-      const outcomes = await Promise.allSettled(
-        members.map((member) => member.device.offload!.write(request)),
-      );
+      const outcomes = await writeAll(members, request);
       const written = new Map<CopiesMember, number>();
       const failures = new Map<CopiesMember, unknown>();
       let movedBytes = 0;
@@ -99,6 +99,18 @@ export class CopiesOffload implements DeviceOffload {
     this.#group.kick();
     return lengthBytes;
   }
+}
+
+/** All together, but for a token that may end with its use: then the last member comes behind the others, and ends it. */
+async function writeAll(
+  members: readonly CopiesMember[],
+  request: OffloadWriteRequest,
+): Promise<PromiseSettledResult<OffloadWriteResult>[]> {
+  const write = (some: readonly CopiesMember[], part: Partial<OffloadWriteRequest> = {}) =>
+    Promise.allSettled(some.map((member) => member.device.offload!.write({ ...request, ...part })));
+  const lasts = request.tokens.every((token) => readTokenClaims(token)?.isOneUse === false);
+  if (lasts || request.isPart === true) return await write(members);
+  return [...(await write(members.slice(0, -1), { isPart: true })), ...(await write(members.slice(-1)))];
 }
 
 function cutAt(lengthBytes: number, tokens: readonly OffloadToken[]): OffloadToken[] {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { testBlockDevice } from "../../../test/support/block-device-conformance.ts";
 import { ObservedDevice, type Operation } from "../../../test/support/observed-device.ts";
+import { withSimulatedPool } from "../../../test/support/simulated-pool.ts";
 import { SteppedClock } from "../../../test/support/stepped-clock.ts";
 import {
   bytesAt,
@@ -13,7 +14,8 @@ import {
 } from "../../../test/support/token-memory-device.ts";
 import { makeLayer } from "../../../test/support/tree-layer.ts";
 import { RopewalkError } from "../../base/errors.ts";
-import { RequestFlag } from "../block-device.ts";
+import { TokenRoom } from "../../offload/mod.ts";
+import { type BlockDevice, RequestFlag } from "../block-device.ts";
 import { MemoryDevice } from "../memory-device.ts";
 
 const MIB = 1024 * 1024;
@@ -250,3 +252,33 @@ test("a token that no member takes is refused with nothing to make up for", asyn
   for (let turn = 0; turn < 5; turn++) await clock.step(1);
   assert.deepEqual(lines, []);
 });
+
+test("a token of one use lasts for all members, however long each takes, and is over then", () =>
+  withSimulatedPool(async ({ pool, world }) => {
+    const room = await TokenRoom.open({
+      ...{ pool, clock: world.clock, random: world.random },
+      key: new Uint8Array(32),
+      // Whoever still writes from the token when it ends stops there.
+      settings: { runningWrites: "abort" },
+      report: () => undefined,
+    });
+    const emulated = (id: string, device: BlockDevice) => room.emulatedOver(device, { id, description: id });
+    const source = emulated("source", new MemoryDevice({ sizeBytes: MIB }));
+    await source.write(0, pattern(MIB, 6), 0);
+    const slow = { maximumRequestBytes: 65_536 };
+    const members = [{}, slow, {}].map((geometry) => new MemoryDevice({ sizeBytes: MIB, geometry }));
+    const { device, lines } = await makeLayer(
+      "copies",
+      members.map((member, index) => emulated(`m${index}`, member)),
+      { regionBytes: REGION_BYTES, atOpen: "trust" },
+    );
+    const { tokens } = await source.offload!.read({ ...readRequest(0, MIB), deleteOnUse: true });
+    const request = writeRequest([tokens[0]!.token], 0, MIB);
+    assert.equal((await device.offload!.write(request)).lengthBytes, MIB);
+    for (const member of members) assert.ok((await bytesAt(member, 0, MIB)).equals(pattern(MIB, 6)));
+    assert.deepEqual(lines, []);
+    await assert.rejects(device.offload!.write(request), { code: "TOKEN_DELETED" });
+    await device.close();
+    await source.close();
+    await room.close();
+  }));

@@ -13,7 +13,8 @@ import {
 import { makeLayer } from "../../../test/support/tree-layer.ts";
 import type { BlockDevice } from "../block-device.ts";
 import { MemoryDevice } from "../memory-device.ts";
-import type { DeviceOffload } from "../offload.ts";
+import type { DeviceOffload, JoinedParts, TokenJoiner } from "../offload.ts";
+import { JOINED_PIECES_MAX } from "./split-offload.ts";
 
 const CHUNK_BYTES = 4096;
 
@@ -194,4 +195,71 @@ test("all runs of a token write but its last announce that more follows, so that
     await device.offload!.write({ ...request, isPart: true });
     assert.ok(parts.every((isPart) => isPart));
   }
+});
+
+/** Joins nothing: notes what it is given. */
+function recordingJoiner(shelf: TokenShelf) {
+  const joins: JoinedParts[] = [];
+  const discarded: Uint8Array[] = [];
+  const joiner: TokenJoiner = {
+    join: async (parts) => {
+      joins.push(parts);
+      const lengthBytes = parts.pieces.reduce((sum, piece) => sum + piece.lengthBytes, 0);
+      const token = shelf.keep(new Uint8Array());
+      return { tokens: [{ token, dataOffsetBytes: 0, lengthBytes, role: "primary" }], lengthBytes };
+    },
+    discard: (tokens) => void discarded.push(...tokens),
+  };
+  return { joiner, joins, discarded };
+}
+
+test("T5: who takes one token has each member asked once for all of its part, and the pieces joined in order", async () => {
+  const shelf = new TokenShelf();
+  const device = await tokenStripe(shelf);
+  const { joiner, joins, discarded } = recordingJoiner(shelf);
+  const { tokens, lengthBytes } = await device.offload!.read({
+    ...readRequest(2048, 300 * CHUNK_BYTES),
+    joiner,
+  });
+  assert.deepEqual([tokens.length, lengthBytes], [1, 300 * CHUNK_BYTES]);
+  assert.deepEqual(shelf.calls, ["read a 2048+614400", "read b 0+614400"]);
+  assert.deepEqual(joins[0]!.pieces.slice(0, 3), [
+    { part: 0, lengthBytes: 2048 },
+    { part: 1, lengthBytes: 4096 },
+    { part: 0, lengthBytes: 4096 },
+  ]);
+  assert.equal(discarded.length, 0);
+  const within = await device.offload!.read({ ...readRequest(0, 512), joiner });
+  assert.deepEqual([within.tokens[0]!.lengthBytes, joins.length], [512, 1]);
+});
+
+test("T5: a joined token ends where a member has no more, and after as many pieces as are remembered", async () => {
+  const shelf = new TokenShelf();
+  const { joiner, joins, discarded } = recordingJoiner(shelf);
+  const short = await tokenStripe(shelf, 1024);
+  const read = await short.offload!.read({ ...readRequest(0, 4 * CHUNK_BYTES), joiner });
+  assert.deepEqual([read.lengthBytes, joins[0]!.tokens.length, discarded.length], [1024, 1, 1]);
+  const members = [0, 1].map(() => tokenMemoryDevice(shelf, { sizeBytes: 8 * 2 ** 20 }));
+  const { device } = await makeLayer("stripe", members, { chunkBytes: 512 });
+  const long = await device.offload!.read({ ...readRequest(0, device.sizeBytes), joiner });
+  assert.equal(long.lengthBytes, JOINED_PIECES_MAX * 512);
+});
+
+test("T5: a member that refuses is the error when the data begins there, and else where the token ends", async () => {
+  const shelf = new TokenShelf();
+  const { joiner, discarded } = recordingJoiner(shelf);
+  const members = [0, 1].map(() => tokenMemoryDevice(shelf, { sizeBytes: 8192 }));
+  const { device } = await makeLayer("span", members);
+  await members[1]!.close();
+  const read = await device.offload!.read({ ...readRequest(4096, 8192), joiner });
+  assert.deepEqual([read.lengthBytes, discarded.length], [4096, 0]);
+  const ranges = [8192, 0].map((offsetBytes) => ({ offsetBytes, lengthBytes: 512 }));
+  await assert.rejects(device.offload!.read({ ...readRequest(0, 0), ranges, joiner }), {
+    code: "SHUTTING_DOWN",
+  });
+  assert.equal(discarded.length, 1);
+  for (const other of [{ persistent: true }, { kind: "hash" }] as const)
+    await assert.rejects(device.offload!.read({ ...readRequest(4096, 8192), joiner, ...other }), {
+      code: "TOKEN_UNSUPPORTED",
+    });
 });

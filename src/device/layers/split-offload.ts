@@ -5,6 +5,7 @@
  * Always holds: a token read answers with at least one token for each run; a token write goes run by run, so what it
  * says it wrote is written and nothing behind it was begun, except in the run that ended early. A request of more
  * runs than one operation takes has a shorter effective length (T3). A token of one use lasts until the last run (T10).
+ * Who takes only one token gets one for each member, and the request's joiner makes one of them.
  * Errors: those of the first run; an error further on is a shorter effective length.
  */
 import { RopewalkError } from "../../base/errors.ts";
@@ -16,13 +17,18 @@ import type {
   OffloadToken,
   OffloadWriteRequest,
   OffloadWriteResult,
+  TokenJoiner,
 } from "../offload.ts";
 import { combinedProviders } from "./combined.ts";
+import { joinableParts } from "./joined-parts.ts";
 
 /** Runs of one operation: each is a token of its own, and tokens are what a requestor carries about. */
 const RUNS_MAX = 64;
 /** Pieces of one run: what the shim lets through as ranges. */
 const PIECES_MAX = 4096;
+
+/** Pieces that a joined token is made of: each is remembered with the token. */
+export const JOINED_PIECES_MAX = 16_384;
 
 /** A part of a range, where one member has it. */
 export interface Piece {
@@ -50,7 +56,42 @@ export class SplitOffload implements DeviceOffload {
     this.providers = combinedProviders(members);
   }
 
-  async read(request: OffloadReadRequest): Promise<OffloadReadResult> {
+  read(request: OffloadReadRequest): Promise<OffloadReadResult> {
+    const { joiner } = request;
+    return joiner === undefined ? this.#readRuns(request) : this.#readJoined(request, joiner);
+  }
+
+  /** One token for all of the ranges, or their first part. */
+  async #readJoined(request: OffloadReadRequest, joiner: TokenJoiner): Promise<OffloadReadResult> {
+    const { pieces, ranges } = this.#piecesOf(request.ranges);
+    if (ranges.size === 0) return { tokens: [], lengthBytes: 0 };
+    const members = [...ranges];
+    if (members.length === 1) {
+      const [member, ranges] = members[0]!;
+      return this.#members[member]!.read({ ...request, ranges });
+    }
+    if (request.persistent || request.kind === "hash")
+      throw new RopewalkError(
+        "TOKEN_UNSUPPORTED",
+        "The data is on several members: one token for it is neither persistent nor a hash token. Ask for another kind or a shorter range.",
+      );
+    // How the whole token ends, and its companion, are not its parts'.
+    const asked = { ...request, deleteOnUse: false, withChecksums: false };
+    const outcomes = await Promise.allSettled(
+      members.map(([member, ranges]) => this.#members[member]!.read({ ...asked, ranges })),
+    );
+    const results = new Map<number, OffloadReadResult>();
+    for (const [index, outcome] of outcomes.entries())
+      if (outcome.status === "fulfilled") results.set(members[index]![0], outcome.value);
+    const { unused, ...parts } = joinableParts(pieces, results);
+    joiner.discard(unused);
+    if (parts.pieces.length > 0) return joiner.join(parts, request);
+    const [first] = outcomes;
+    if (first!.status === "rejected") throw first!.reason;
+    return { tokens: [], lengthBytes: 0 };
+  }
+
+  async #readRuns(request: OffloadReadRequest): Promise<OffloadReadResult> {
     const runs = this.#runsOf(request.ranges);
     const outcomes = await Promise.allSettled(
       runs.map(({ member, ranges }) => this.#members[member]!.read({ ...request, ranges })),
@@ -97,6 +138,24 @@ export class SplitOffload implements DeviceOffload {
     return { lengthBytes, movedBytes };
   }
 
+  /** The first pieces of the ranges, as many as one joined token takes; and what they are on each member. */
+  #piecesOf(ranges: readonly ByteRange[]): { pieces: Piece[]; ranges: Map<number, ByteRange[]> } {
+    const pieces: Piece[] = [];
+    const onMembers = new Map<number, ByteRange[]>();
+    for (const range of ranges) {
+      if (range.lengthBytes === 0) continue;
+      for (const piece of this.#split(range)) {
+        const onMember = onMembers.get(piece.member) ?? [];
+        if (pieces.length === JOINED_PIECES_MAX || onMember.length === PIECES_MAX)
+          return { pieces, ranges: onMembers };
+        pieces.push(piece);
+        addRange(onMember, piece);
+        onMembers.set(piece.member, onMember);
+      }
+    }
+    return { pieces, ranges: onMembers };
+  }
+
   /** The first runs of the ranges, as many as one operation takes. */
   #runsOf(ranges: readonly ByteRange[]): Run[] {
     const runs: Run[] = [];
@@ -110,16 +169,21 @@ export class SplitOffload implements DeviceOffload {
           run = { member, dataOffsetBytes, ranges: [], lengthBytes: 0 };
           runs.push(run);
         }
-        const last = run.ranges.at(-1);
-        if (last !== undefined && last.offsetBytes + last.lengthBytes === offsetBytes)
-          run.ranges[run.ranges.length - 1] = { ...last, lengthBytes: last.lengthBytes + lengthBytes };
-        else run.ranges.push({ offsetBytes, lengthBytes });
+        addRange(run.ranges, { offsetBytes, lengthBytes });
         run.lengthBytes += lengthBytes;
         dataOffsetBytes += lengthBytes;
       }
     }
     return runs;
   }
+}
+
+/** One more range, which may go on where the last one ended. */
+function addRange(ranges: ByteRange[], { offsetBytes, lengthBytes }: ByteRange): void {
+  const last = ranges.at(-1);
+  if (last !== undefined && last.offsetBytes + last.lengthBytes === offsetBytes)
+    ranges[ranges.length - 1] = { ...last, lengthBytes: last.lengthBytes + lengthBytes };
+  else ranges.push({ offsetBytes, lengthBytes });
 }
 
 /** Bytes of all ranges together. */

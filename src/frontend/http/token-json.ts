@@ -53,6 +53,14 @@ const RoleSchema = choice(
   ["primary", "companion"],
   "Several primary tokens for the same data are alternatives; a companion goes along with one.",
 );
+const UsageSchema = choice(
+  ["random", "sequential", "archive"],
+  "How the data is used, as the requestor says.",
+);
+const PlacementSchema = Type.String({
+  pattern: "^[ -~]{1,64}$",
+  description: "Where the requestor would like the data to be, in his words.",
+});
 const KIND = ["data", "zero", "hash"] as const;
 const STATE = ["valid", "expired", "revoked", "cancelled", "deleted"] as const;
 
@@ -94,6 +102,11 @@ const tokenFields = {
   creator: Type.String(),
   provider: Type.String({ description: "Which provider keeps it." }),
   source: Type.String({ description: "What it was made of." }),
+  usage: Type.Optional(UsageSchema),
+  placement: Type.Optional(PlacementSchema),
+  routes: Type.Array(Type.String(), {
+    description: "URIs under which the source is served, as far as they are known; of what is gone none.",
+  }),
 };
 export const TokenSchema = Type.Object(tokenFields, { $id: "Token", additionalProperties: false });
 export const ShownTokensSchema = Type.Object(
@@ -160,7 +173,15 @@ export const CreateTokenSchema = Type.Object(
         "How one of several providers is chosen; not together with `provider` or `skip`.",
       ),
     ),
+    usage: Type.Optional(UsageSchema),
+    placement: Type.Optional(PlacementSchema),
     secondary: Type.Optional(choice(["checksum"], "A second token beside it, with checksums of the data.")),
+    single: Type.Optional(
+      Type.Boolean({
+        description:
+          "One token for all of it, also when the data is on several members of a stack; then it is neither persistent nor a hash token.",
+      }),
+    ),
   },
   { additionalProperties: false },
 );
@@ -283,8 +304,8 @@ export function madeTokenJson({ file, tokens, lengthBytes }: MadeTokens): MadeTo
   };
 }
 
-export function tokenJson(token: TokenInfo): TokenJson {
-  const { createdAtMs, expiresAtMs, inactivityMs, usedAtMs, uses, ...rest } = token;
+export function tokenJson(token: TokenInfo & { readonly routes: readonly string[] }): TokenJson {
+  const { createdAtMs, expiresAtMs, inactivityMs, usedAtMs, uses, routes, ...rest } = token;
   return {
     ...rest,
     createdAt: new Date(createdAtMs).toISOString(),
@@ -292,6 +313,7 @@ export function tokenJson(token: TokenInfo): TokenJson {
     inactivitySeconds: inactivityMs / 1000,
     uses,
     usedAt: uses === 0 ? null : timeText(usedAtMs),
+    routes: [...routes],
   };
 }
 

@@ -64,6 +64,27 @@ test("a token is 512 bytes, is shown and listed as it was asked for, and the lis
   assert.deepEqual(json, [info satisfies TokenJson]);
 });
 
+test("T13: usage and placement are told of a token as they were given, and others are refused", async () => {
+  await using daemon = await served();
+  const notes = { usage: "sequential", placement: "near the door" };
+  const { token } = await made(daemon, notes);
+  const shown = (await daemon.call("POST", "/api/v1/tokens/show", { token })).json as ShownTokensJson;
+  const { usage, placement } = shown.tokens[0]!;
+  assert.deepEqual({ usage, placement }, notes);
+  const [listed] = (await daemon.call("GET", "/api/v1/tokens")).json as TokenJson[];
+  assert.deepEqual({ usage: listed!.usage, placement: listed!.placement }, notes);
+  for (const wrong of [
+    { usage: "often" },
+    { placement: "" },
+    { placement: "x".repeat(65) },
+    { placement: "é" },
+  ])
+    assert.deepEqual(await refusal(daemon, "/api/v1/tokens", { source: "v", ...wrong }), [
+      400,
+      "INVALID_ARGUMENT",
+    ]);
+});
+
 test("a token gives the data as it was, whatever is written later, and is cut at its end", async () => {
   await using daemon = await served();
   const { token } = await made(daemon, { offsetBytes: 4096, lengthBytes: 3 * MIB });
@@ -108,6 +129,98 @@ test("several tokens in one structure are written and read one behind the other"
   const body = { tokens, volume: "v", offsetBytes: MIB };
   const { json } = await daemon.call("POST", "/api/v1/tokens/write", body);
   assert.equal((json as TokenWrittenJson).bytes, 12_288);
+});
+
+test("T2: pieces of one request have places of their own, and one that is left out goes on from the piece before", async () => {
+  await using daemon = await served();
+  const { token } = await made(daemon, { lengthBytes: MIB, deleteOnUse: true });
+  const pieces = [
+    { tokenOffsetBytes: 8192, offsetBytes: MIB, lengthBytes: 4096 },
+    { lengthBytes: 4096 },
+    { tokenOffsetBytes: 4096, lengthBytes: 4096 },
+    { offsetBytes: 3 * MIB, lengthBytes: 512 },
+  ];
+  const { status, json } = await daemon.call("POST", "/api/v1/tokens/write", { token, volume: "v", pieces });
+  assert.equal(status, 200, JSON.stringify(json));
+  const { elapsedMs: _, ...written } = json as TokenWrittenJson;
+  assert.deepEqual(
+    [written.bytes, written.pieces],
+    [
+      12_800,
+      [
+        { tokenOffsetBytes: 8192, offsetBytes: MIB, bytes: 4096 },
+        { tokenOffsetBytes: 12_288, offsetBytes: MIB + 4096, bytes: 4096 },
+        { tokenOffsetBytes: 4096, offsetBytes: MIB + 8192, bytes: 4096 },
+        { tokenOffsetBytes: 8192, offsetBytes: 3 * MIB, bytes: 512 },
+      ],
+    ],
+  );
+  const after = await read(daemon, { token: (await made(daemon)).token });
+  const expected = Buffer.alloc(4 * MIB);
+  for (const [at, length] of [
+    [4096, 8192],
+    [MIB, 4096],
+    [MIB + 8192, 4096],
+    [3 * MIB, 512],
+  ] as const)
+    expected.fill(9, at, at + length);
+  assert.ok(after.equals(expected));
+  // It lasted for all pieces, and no longer.
+  const again = await refusal(daemon, "/api/v1/tokens/write", { token, volume: "v" });
+  assert.deepEqual(again, [410, "TOKEN_DELETED"]);
+});
+
+test("T2: pieces that overlap, pass an end or stand beside the single fields are refused before anything is written", async () => {
+  await using daemon = await served();
+  const { token } = await made(daemon, { lengthBytes: MIB, deleteOnUse: true });
+  const first = { tokenOffsetBytes: 4096, offsetBytes: MIB, lengthBytes: 4096 };
+  for (const [more, status, code] of [
+    [{ pieces: [first, { offsetBytes: 4 * MIB - 512, lengthBytes: 1024 }] }, 507, "NO_SPACE"],
+    [{ pieces: [first, { offsetBytes: 4 * MIB }] }, 507, "NO_SPACE"],
+    [{ pieces: [first, { offsetBytes: Number.MAX_SAFE_INTEGER }] }, 507, "NO_SPACE"],
+    [{ pieces: [first, { offsetBytes: MIB + 3584, lengthBytes: 512 }] }, 400, "INVALID_RANGE"],
+    [{ pieces: [first, { offsetBytes: MIB - 512, lengthBytes: 1024 }] }, 400, "INVALID_RANGE"],
+    [{ pieces: [first, { tokenOffsetBytes: MIB }] }, 409, "TOKEN_CUT"],
+    [{ pieces: [first, { lengthBytes: MIB }] }, 409, "TOKEN_CUT"],
+    [{ pieces: [first], offsetBytes: 0 }, 400, "INVALID_ARGUMENT"],
+    [{ pieces: [] }, 400, "INVALID_ARGUMENT"],
+    [{ pieces: [{ ...first, volume: "v" }] }, 400, "INVALID_ARGUMENT"],
+    [{ pieces: Array.from({ length: 1025 }, () => ({ lengthBytes: 512 })) }, 400, "INVALID_ARGUMENT"],
+  ] as const)
+    assert.deepEqual(
+      await refusal(daemon, "/api/v1/tokens/write", { token, volume: "v", ...more }),
+      [status, code],
+      JSON.stringify(more).slice(0, 100),
+    );
+  const after = await read(daemon, { token: (await made(daemon)).token, offsetBytes: 2 * 8192 });
+  assert.ok(after.every((byte) => byte === 0));
+  const pieces = Array.from({ length: 1024 }, () => ({ lengthBytes: 512 }));
+  const { json } = await daemon.call("POST", "/api/v1/tokens/write", { token, volume: "v", pieces });
+  assert.equal((json as TokenWrittenJson).bytes, 1024 * 512);
+});
+
+test("T2: the first piece that fails ends the request and says how far it came; the rest can be asked for", async () => {
+  await using daemon = await served();
+  const [first, second] = [
+    await made(daemon, { lengthBytes: 8192 }),
+    await made(daemon, { lengthBytes: 8192 }),
+  ];
+  await daemon.call("POST", "/api/v1/tokens/revoke", { token: second.token });
+  const tokens = [...first.tokens, { ...second.tokens[0]!, dataOffsetBytes: 8192 }];
+  const pieces = [
+    { offsetBytes: MIB, lengthBytes: 512 },
+    { tokenOffsetBytes: 4096, offsetBytes: 2 * MIB, lengthBytes: 8192 },
+    { tokenOffsetBytes: 0, offsetBytes: 3 * MIB, lengthBytes: 512 },
+  ];
+  const { status, json } = await daemon.call("POST", "/api/v1/tokens/write", { tokens, volume: "v", pieces });
+  assert.equal(status, 410);
+  assert.match(
+    (json as { message: string }).message,
+    / 4608 of 9216 bytes were written and stay\. Piece 2 of 3 came to 4096 of 8192 bytes\.$/,
+  );
+  const after = await read(daemon, { token: (await made(daemon)).token });
+  assert.ok(after.subarray(2 * MIB, 2 * MIB + 4096).every((byte) => byte === 9));
+  assert.ok(after.subarray(2 * MIB + 4096).every((byte) => byte === 0));
 });
 
 test("a token of one use is used up by one write, however long, and a revoked one says so", async () => {
@@ -203,6 +316,9 @@ test("T23: a hash token is asked for over the API; nothing is stored for it, and
   );
   await write(daemon, 4096, 1);
   const again = { token, volume: "w" };
+  // The destination has it.
+  assert.equal((await daemon.call("POST", "/api/v1/tokens/write", again)).status, 200);
+  await daemon.call("POST", "/api/v1/volumes/w/zero", {});
   assert.deepEqual(await refusal(daemon, "/api/v1/tokens/write", again), [410, "TOKEN_CANCELLED"]);
   for (const wish of [{ policy: "preserve" }, { deleteOnUse: true }, { secondary: "checksum" }]) {
     const body = { source: "v", kind: "hash", ...wish };

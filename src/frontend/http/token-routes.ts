@@ -5,6 +5,7 @@
  */
 import { type TSchema, Type } from "@sinclair/typebox";
 import { RopewalkError } from "../../base/errors.ts";
+import type { TokenInfo } from "../../control/mod.ts";
 import type { Api } from "./api.ts";
 import { channelOf } from "./channel.ts";
 import { errorResponses } from "./error-json.ts";
@@ -71,7 +72,10 @@ export function addTokenRoutes({ app, control }: Api, { nextTurn }: { nextTurn: 
       },
     },
     async (_request, reply) => {
-      const pieces = streamedArray(control().tokens.list(), tokenJson, nextTurn);
+      const { tokens } = control();
+      const routesOf = tokens.routes();
+      const json = (token: TokenInfo) => tokenJson({ ...token, routes: routesOf(token) });
+      const pieces = streamedArray(tokens.list(), json, nextTurn);
       reply.type("application/json; charset=utf-8");
       return reply.send(ReadableStream.from(pieces) as never);
     },

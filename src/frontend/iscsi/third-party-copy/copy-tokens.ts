@@ -7,7 +7,10 @@
 import type { TokenInfo, TokenService } from "../../../offload/mod.ts";
 import type { ScsiNexus } from "../scsi-target.ts";
 
-export type CopyTokens = Pick<TokenService, "show" | "list" | "revoke" | "endCreator" | "chooseProvider">;
+export type CopyTokens = Pick<
+  TokenService,
+  "show" | "list" | "revoke" | "endCreator" | "chooseProvider" | "joiner"
+>;
 
 export function tokenCreator({ initiator, number }: ScsiNexus): string {
   return `${initiator} #${number}`;

@@ -160,6 +160,7 @@ async function copyByToken(extent: CopyExtent, context: ExtendedCopyContext): Pr
       withChecksums: false,
       creator: tokenCreator(nexus),
       isProtected: nexus.isProtected,
+      joiner: tokens.joiner,
     });
     token = made.tokens[0]?.token;
     if (token === undefined || made.tokens.length > 1 || made.lengthBytes < lengthBytes) return false;

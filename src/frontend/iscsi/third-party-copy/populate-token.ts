@@ -89,6 +89,8 @@ export async function populateToken(
     withChecksums: false,
     creator: tokenCreator(nexus),
     isProtected: nexus.isProtected,
+    // SCSI hands out one token, also for what is on several members.
+    joiner: context.tokens.joiner,
   });
   const first = firstToken(result);
   giveUp(

@@ -1,0 +1,60 @@
+/** Hostile bytes for parsers: what is good, changed a little or much, and what the parser may do with it. */
+import assert from "node:assert/strict";
+import type { Prng } from "../../../base/prng.ts";
+import { RopewalkError } from "../../../base/errors.ts";
+
+/** Numbers that lengths and counts go wrong with. */
+const BAD_NUMBERS = [0, 1, 0x7f, 0x80, 0xff, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, 0xffff_ffff];
+
+/** A copy with bytes changed, cut out, doubled or cut off. */
+export function mutated(bytes: Uint8Array, prng: Prng): Uint8Array {
+  let copy = Buffer.from(bytes);
+  for (let left = 1 + prng.below(3); left > 0; left--) {
+    const at = prng.below(copy.length + 1);
+    switch (prng.below(6)) {
+      case 0:
+        if (at < copy.length) copy[at] = prng.below(256);
+        break;
+      case 1:
+        if (at < copy.length) copy[at] = copy[at]! ^ (1 << prng.below(8));
+        break;
+      case 2:
+        if (at + 4 <= copy.length) copy.writeUInt32LE(BAD_NUMBERS[prng.below(BAD_NUMBERS.length)]!, at);
+        break;
+      case 3:
+        copy = copy.subarray(0, at);
+        break;
+      case 4: {
+        const length = prng.below(40);
+        copy = Buffer.concat([copy.subarray(0, at), copy.subarray(at + length)]);
+        break;
+      }
+      case 5: {
+        const piece = copy.subarray(at, at + prng.below(40));
+        copy = Buffer.concat([copy.subarray(0, at), piece, piece, copy.subarray(at + piece.length)]);
+        break;
+      }
+    }
+  }
+  return new Uint8Array(copy);
+}
+
+/** The value, or undefined where the parser refused; any other end is a defect. */
+export function parsedOrRefused<Value>(parse: () => Value): Value | undefined {
+  try {
+    return parse();
+  } catch (error) {
+    assert.ok(error instanceof RopewalkError, `not a catalogued error: ${String(error)}`);
+    assert.equal(error.code, "PROTOCOL_ERROR");
+    assert.ok(error.message.length > 0 && error.message.length < 500);
+    return undefined;
+  }
+}
+
+/** What a parser may never hand out, by another rule than the parser's own. */
+export function assertInside(path: string): void {
+  assert.ok(path.length <= 4096 && !path.startsWith("/") && !path.includes("\0"));
+  if (path === "") return;
+  for (const name of path.split("/"))
+    assert.ok(name.length >= 1 && name.length <= 255 && name !== "." && name !== "..", JSON.stringify(path));
+}
