@@ -1,10 +1,13 @@
 /**
  * Memory for commands in work, shared by all connections: each has an account with a share of its own.
  *
- * Always holds: the budget's sum is the sum of its accounts; requests of one account are granted in their order,
- * and who waits for the budget is not overtaken by later requests for as much; who has used up its own share holds up
- * nobody else. A request never exceeds an account's limit (the limits are checked so), so that everybody gets on once
- * others have ended.
+ * Always holds: the budget's sum is the sum of its accounts; requests of one account are granted in their order;
+ * accounts that wait for the budget take turns, and are overtaken only by those that stay within the fair share, for
+ * which a part is kept; who has used up its own share, or is suspended, holds up nobody else. A request never exceeds an
+ * account's limit (the limits are checked so), so that everybody gets on once others have ended.
+ *
+ * NBD has a budget of its own: there the requests of a connection are admitted in the order of its stream, so what waits
+ * is the connection; here it is a command, others go on past it, and what was promised can be taken back.
  */
 import { assert } from "../../base/assert.ts";
 
@@ -15,14 +18,32 @@ export interface ByteRequest {
   readonly granted: () => void;
 }
 
+export interface ByteBudgetOptions {
+  readonly limitBytes: number;
+  /** What an account may have at any time: no more than all of them could have at once. */
+  readonly fairBytes?: number;
+  /** The part of the limit that is kept for accounts within the fair share. */
+  readonly reservedBytes?: number;
+  /** Somebody waits for others to give memory back; called again and again while that is so. */
+  readonly short?: () => void;
+}
+
+type Lack = "nothing" | "share" | "budget";
+
 export class ByteBudget {
   readonly limitBytes: number;
+  readonly #fairBytes: number;
+  readonly #reservedBytes: number;
+  readonly #short: () => void;
   usedBytes = 0;
   readonly #waiting = new Set<ByteAccount>();
   #pumping = false;
 
-  constructor(limitBytes: number) {
+  constructor({ limitBytes, fairBytes = 0, reservedBytes = 0, short = () => {} }: ByteBudgetOptions) {
     this.limitBytes = limitBytes;
+    this.#fairBytes = fairBytes;
+    this.#reservedBytes = reservedBytes;
+    this.#short = short;
   }
 
   /** Whether somebody waits whose own share would have room. */
@@ -31,6 +52,15 @@ export class ByteBudget {
     if (this.#waiting.size === 0) return false;
     for (const account of this.#waiting) if (account.wantsBudget) return true;
     return false;
+  }
+
+  isFair(accountBytes: number): boolean {
+    return accountBytes <= this.#fairBytes;
+  }
+
+  hasRoom(bytes: number, isFair: boolean): boolean {
+    const limitBytes = isFair ? this.limitBytes : this.limitBytes - this.#reservedBytes;
+    return this.usedBytes + bytes <= limitBytes || this.usedBytes === 0;
   }
 
   enlist(account: ByteAccount): void {
@@ -47,10 +77,20 @@ export class ByteBudget {
     this.#pumping = true;
     queueMicrotask(() => {
       this.#pumping = false;
-      for (const account of this.#waiting) {
-        if (account.grant() === "budget") return;
-      }
+      this.#pump();
     });
+  }
+
+  #pump(): void {
+    let isShort = false;
+    for (const account of this.#waiting) {
+      const lack = account.grant(isShort);
+      if (lack === "budget") isShort = true;
+      if (lack !== "nothing" || !this.#waiting.delete(account)) continue;
+      // It waits for more, which this loop comes to after all others.
+      this.#waiting.add(account);
+    }
+    if (isShort) this.#short();
   }
 }
 
@@ -58,6 +98,7 @@ export class ByteAccount {
   readonly #budget: ByteBudget;
   readonly #limitBytes: number;
   readonly #requests = new Set<ByteRequest>();
+  #isSuspended = false;
   usedBytes = 0;
 
   constructor(budget: ByteBudget, limitBytes: number) {
@@ -67,15 +108,15 @@ export class ByteAccount {
 
   /** Takes `bytes` now, or nothing when there is no room or somebody waits. */
   take(bytes: number): boolean {
-    if (this.#requests.size > 0 || this.#lacks(bytes) !== "nothing") return false;
-    if (this.#budget.isWanted) return false;
+    if (this.#isSuspended || this.#requests.size > 0 || this.#lack(bytes) !== "nothing") return false;
+    if (this.#budget.isWanted && !this.#budget.isFair(this.usedBytes + bytes)) return false;
     this.#use(bytes);
     return true;
   }
 
   /** Its next request would have room in its share. */
   get wantsBudget(): boolean {
-    for (const request of this.#requests) return this.#lacks(request.bytes) !== "share";
+    for (const request of this.#requests) return this.#lack(request.bytes) !== "share";
     return false;
   }
 
@@ -83,6 +124,7 @@ export class ByteAccount {
   request(request: ByteRequest): void {
     assert(request.bytes <= this.#limitBytes, "no request for memory is above the limit");
     this.#requests.add(request);
+    if (this.#isSuspended) return;
     this.#budget.enlist(this);
     this.#budget.wake();
   }
@@ -104,23 +146,49 @@ export class ByteAccount {
     this.#use(bytes);
   }
 
-  /** Grants requests in their order; says what the next one lacks. */
-  grant(): "nothing" | "share" | "budget" {
+  /** It has no more than everybody could have at once. */
+  get isFair(): boolean {
+    return this.#budget.isFair(this.usedBytes);
+  }
+
+  get isSuspended(): boolean {
+    return this.#isSuspended;
+  }
+
+  /** Grants it nothing more until `resume`. */
+  suspend(): void {
+    this.#isSuspended = true;
+    this.#budget.forget(this);
+    this.#budget.wake();
+  }
+
+  resume(): void {
+    if (!this.#isSuspended) return;
+    this.#isSuspended = false;
+    if (this.#requests.size === 0) return;
+    this.#budget.enlist(this);
+    this.#budget.wake();
+  }
+
+  /** Grants its next request, or says what that lacks; while the budget `isShort`, within the fair share only. */
+  grant(isShort: boolean): Lack {
     for (const request of this.#requests) {
-      const lack = this.#lacks(request.bytes);
+      const isFair = this.#budget.isFair(this.usedBytes + request.bytes);
+      const lack = isShort && !isFair ? "budget" : this.#lack(request.bytes);
       if (lack !== "nothing") return lack;
       this.#requests.delete(request);
       if (this.#requests.size === 0) this.#budget.forget(this);
       this.#use(request.bytes);
       request.granted();
+      return "nothing";
     }
     return "nothing";
   }
 
-  #lacks(bytes: number): "nothing" | "share" | "budget" {
-    if (this.usedBytes + bytes > this.#limitBytes && this.usedBytes > 0) return "share";
-    const budget = this.#budget;
-    return budget.usedBytes + bytes > budget.limitBytes && budget.usedBytes > 0 ? "budget" : "nothing";
+  #lack(bytes: number): Lack {
+    const sumBytes = this.usedBytes + bytes;
+    if (sumBytes > this.#limitBytes && this.usedBytes > 0) return "share";
+    return this.#budget.hasRoom(bytes, this.#budget.isFair(sumBytes)) ? "nothing" : "budget";
   }
 
   #use(bytes: number): void {

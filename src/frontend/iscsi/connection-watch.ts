@@ -22,8 +22,6 @@ export interface ConnectionState {
   readonly isSending: boolean;
   /** How many batches of answers it has taken. */
   readonly batchesTaken: number;
-  /** Others wait for memory. */
-  readonly isMemoryWanted: boolean;
 }
 
 /** Nothing; a ping is due; or the sentence that says why the connection must end. */
@@ -61,23 +59,20 @@ export class ConnectionWatch {
     if (session !== undefined && this.#dataStalls(now, session, state))
       return "data-out did not arrive in its time";
     const repliesMs = this.#replies.stalledMs(now, state.batchesTaken, state.isSending);
-    if (repliesMs >= replyTimeoutMs && (isFinishing || state.isMemoryWanted))
-      return "the initiator takes no replies while memory is wanted";
+    if (repliesMs >= replyTimeoutMs && isFinishing) return "the initiator is leaving and takes no replies";
     if (this.#end.stalledMs(now, 0, state.isEndSent) >= replyTimeoutMs)
       return "the initiator does not close its side";
     return undefined;
   }
 
-  #dataStalls(now: number, session: FullFeature, { isPaused, isMemoryWanted }: ConnectionState): boolean {
-    const { dataTimeoutMs, wantedDataTimeoutMs } = this.#limits;
-    const timeoutMs = isMemoryWanted ? wantedDataTimeoutMs : dataTimeoutMs;
+  #dataStalls(now: number, session: FullFeature, { isPaused }: ConnectionState): boolean {
     for (const task of session.tasks ?? []) {
       const transfer = task.transfer;
       if (transfer === undefined || task.state !== "collecting") continue;
       if (transfer.hasProgress || !transfer.isOwed || isPaused) {
         transfer.hasProgress = false;
         transfer.stalledSinceMs = now;
-      } else if (now - transfer.stalledSinceMs >= timeoutMs) {
+      } else if (now - transfer.stalledSinceMs >= this.#limits.dataTimeoutMs) {
         return true;
       }
     }

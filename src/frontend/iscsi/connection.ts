@@ -7,21 +7,22 @@
  */
 
 import { AssertionFailed } from "../../base/assert.ts";
-import { asRopewalkError, RopewalkError } from "../../base/errors.ts";
+import { asRopewalkError, type RopewalkError } from "../../base/errors.ts";
 import type { ByteStream, Random, StreamReceiver } from "../../ports/mod.ts";
-import { DEFAULT_DATA_SEGMENT_BYTES, InitiatorOpcode, type InitiatorPdu } from "../../wire/iscsi/mod.ts";
+import { DEFAULT_DATA_SEGMENT_BYTES } from "../../wire/iscsi/mod.ts";
+import { type ChunkPool, ReceiveWindow, ReplyQueue, SMALL_BYTES } from "../stream/mod.ts";
 import { ByteAccount, type ByteBudget } from "./byte-budget.ts";
-import type { ChunkPool } from "./chunk-pool.ts";
 import { ConnectionWatch } from "./connection-watch.ts";
 import type { IscsiCounters } from "./counters.ts";
 import { FullFeature } from "./full-feature.ts";
 import type { IscsiLimits } from "./limits.ts";
 import { type LoggedIn, Login } from "./login.ts";
-import { PduReader, type PduSink } from "./pdu-reader.ts";
+import { LoginSink } from "./login-sink.ts";
+import { PduReader } from "./pdu-reader.ts";
 import { PduWriter } from "./pdu-writer.ts";
-import { ReceiveWindow } from "./receive-window.ts";
 import type { ScsiNexus } from "./scsi-target.ts";
 import type { SessionEntry, SessionIdentity, SessionTable } from "./session-table.ts";
+import { StallRelief } from "./stall-relief.ts";
 import type { IscsiPortal, IscsiTargetTable } from "./target-table.ts";
 
 /** What all connections of a server share. */
@@ -55,11 +56,13 @@ export class Connection implements StreamReceiver, SessionEntry {
   readonly #world: ConnectionWorld;
   readonly #window: ReceiveWindow;
   readonly #reader: PduReader;
+  readonly #replies: ReplyQueue;
   readonly #writer: PduWriter;
   readonly #account: ByteAccount;
   readonly #login: Login;
-  readonly #loginSink: PduSink;
+  readonly #loginSink: LoginSink;
   readonly #watch: ConnectionWatch;
+  readonly #relief: StallRelief;
   readonly #released = Promise.withResolvers<void>();
   #loggedIn: LoggedIn | undefined;
   #session: FullFeature | undefined;
@@ -80,7 +83,14 @@ export class Connection implements StreamReceiver, SessionEntry {
     this.#window = new ReceiveWindow(pool);
     this.#reader = new PduReader(this.#window, DEFAULT_DATA_SEGMENT_BYTES);
     this.#account = new ByteAccount(budget, limits.connectionBytesMax);
-    this.#writer = new PduWriter(pool, this.#account);
+    this.#replies = new ReplyQueue(pool, this.#account, SMALL_BYTES);
+    this.#relief = new StallRelief({
+      limits,
+      account: this.#account,
+      window: this.#window,
+      replies: this.#replies,
+    });
+    this.#writer = new PduWriter(this.#replies);
     this.#login = new Login({
       targets: world.targets,
       random: world.random,
@@ -102,20 +112,10 @@ export class Connection implements StreamReceiver, SessionEntry {
       },
       progressed: this.#soon,
     });
-    this.#loginSink = {
-      ready: () => !this.#login.isBusy && !this.#isFinishing && this.#session === undefined,
-      place: (pdu) => {
-        checkLoginRequest(pdu);
-        return "window";
-      },
-      take: (pdu, _additional, segment) => {
-        checkLoginRequest(pdu);
-        this.#login.take(pdu, segment.bytes);
-      },
-      unknown: () => {
-        throw new RopewalkError("PROTOCOL_ERROR", "the login begins with something else");
-      },
-    };
+    this.#loginSink = new LoginSink(
+      this.#login,
+      () => !this.#login.isBusy && !this.#isFinishing && this.#session === undefined,
+    );
   }
 
   get identity(): SessionIdentity {
@@ -141,7 +141,7 @@ export class Connection implements StreamReceiver, SessionEntry {
 
   opened(stream: ByteStream): void {
     this.#stream = stream;
-    this.#writer.stream = stream;
+    this.#replies.stream = stream;
   }
 
   target(): Uint8Array {
@@ -150,16 +150,18 @@ export class Connection implements StreamReceiver, SessionEntry {
 
   received(length: number): void {
     this.#window.received(length);
+    this.#relief.proceeded();
     if (this.#isFinishing) this.#window.skip(this.#window.availableBytes);
-    else if (this.#writer.sentBytes >= SENT_BYTES_MAX && this.#window.availableBytes < SENT_BYTES_MAX)
+    else if (this.#replies.sentBytes >= SENT_BYTES_MAX && this.#window.availableBytes < SENT_BYTES_MAX)
       this.#later();
     else this.#advance();
   }
 
   drained(): void {
-    this.#writer.drained();
+    this.#replies.drained();
+    this.#relief.proceeded();
     // What has gathered goes out before anything is made.
-    this.#writer.flush();
+    this.#replies.flush();
     this.#advance();
   }
 
@@ -175,7 +177,7 @@ export class Connection implements StreamReceiver, SessionEntry {
   closed(_error: Error | undefined): void {
     this.#isGone = true;
     this.#window.close();
-    this.#writer.close();
+    this.#replies.close();
     this.#release();
   }
 
@@ -223,16 +225,26 @@ export class Connection implements StreamReceiver, SessionEntry {
       isPaused: this.#isPaused,
       isFinishing: this.#isFinishing,
       isEndSent: this.#isEndSent,
-      isSending: this.#writer.isBusy,
-      batchesTaken: this.#writer.batchesTaken,
-      isMemoryWanted: this.#world.budget.isWanted,
+      isSending: this.#replies.isBusy,
+      batchesTaken: this.#replies.batchesTaken,
     });
+    this.#relief.proceeded();
     if (verdict === "ping") {
       this.#session?.ping();
       this.#soon();
     } else if (verdict !== "fine") {
       this.#giveUp(verdict.sentence);
     }
+  }
+
+  /** Others wait for memory; as StallRelief.relieve. */
+  relieve(lookMs: number): number {
+    return this.#isGone ? 0 : this.#relief.relieve(lookMs);
+  }
+
+  /** It keeps memory that others wait for. */
+  endForMemory(): void {
+    this.#giveUp("the initiator takes no replies, or stalls in its data-out, while memory is wanted");
   }
 
   async #admit(loggedIn: LoggedIn): Promise<number> {
@@ -246,6 +258,7 @@ export class Connection implements StreamReceiver, SessionEntry {
     this.#loggedIn = loggedIn;
     this.#session = new FullFeature(loggedIn, this.#nexus(loggedIn), {
       reader: this.#reader,
+      replies: this.#replies,
       writer: this.#writer,
       pool: world.pool,
       limits: world.limits,
@@ -266,6 +279,7 @@ export class Connection implements StreamReceiver, SessionEntry {
       finish: () => this.finish(),
       report: (sentence) => this.#report(sentence),
     });
+    this.#relief.session = this.#session;
     const { headerDigest, dataDigest } = loggedIn.parameters;
     this.#reader.segmentBytesMax = world.limits.dataSegmentBytesMax;
     this.#reader.headerDigest = this.#writer.headerDigest = headerDigest;
@@ -319,7 +333,7 @@ export class Connection implements StreamReceiver, SessionEntry {
       this.#isAdvancing = false;
     }
     if (this.#isGone) {
-      this.#writer.close();
+      this.#replies.close();
       return;
     }
     this.#endWhenIdle();
@@ -336,11 +350,11 @@ export class Connection implements StreamReceiver, SessionEntry {
         // Requests may stand right behind the one that completed the login.
         again = !hadSession && this.#session !== undefined;
       }
-      const queuedBytes = this.#writer.queuedBytes;
+      const queuedBytes = this.#replies.queuedBytes;
       const wasPaused = this.#isPaused;
-      this.#writer.flush();
+      this.#replies.flush();
       // What was in the way may have gone out at once.
-      if (wasPaused && this.#writer.queuedBytes < queuedBytes && !this.#isPaused) again = true;
+      if (wasPaused && this.#replies.queuedBytes < queuedBytes && !this.#isPaused) again = true;
     }
     if (this.#peerEnded && !this.#isFinishing && !this.#login.isBusy) this.finish();
   }
@@ -353,7 +367,7 @@ export class Connection implements StreamReceiver, SessionEntry {
   }
 
   #endWhenIdle(): void {
-    if (!this.#isFinishing || this.#isEndSent || this.#writer.queuedBytes > 0) return;
+    if (!this.#isFinishing || this.#isEndSent || this.#replies.queuedBytes > 0) return;
     if (this.#login.isBusy || this.#session?.isIdle === false) return;
     this.#isEndSent = true;
     this.#stream?.end();
@@ -365,7 +379,7 @@ export class Connection implements StreamReceiver, SessionEntry {
     this.#letGo()
       .catch((error: unknown) => this.#report(asRopewalkError(error).message))
       .then(() => {
-        this.#writer.close();
+        this.#replies.close();
         this.#world.sessions.remove(this);
         if (this.#session !== undefined) this.#world.counters.sessions--;
         this.#released.resolve();
@@ -382,7 +396,7 @@ export class Connection implements StreamReceiver, SessionEntry {
   /** Says so as far as the initiator still listens; where the next PDU begins may not be known. */
   #violated(error: RopewalkError): void {
     if (error.code === "PROTOCOL_ERROR") this.#session?.rejectViolation();
-    this.#writer.flush();
+    this.#replies.flush();
     this.#giveUp(error.message);
   }
 
@@ -396,11 +410,4 @@ export class Connection implements StreamReceiver, SessionEntry {
   #report(sentence: string): void {
     this.#world.report(this.#stream?.peer.description ?? "unknown", sentence);
   }
-}
-
-function checkLoginRequest(
-  pdu: InitiatorPdu,
-): asserts pdu is InitiatorPdu & { opcode: typeof InitiatorOpcode.loginRequest } {
-  if (pdu.opcode !== InitiatorOpcode.loginRequest)
-    throw new RopewalkError("PROTOCOL_ERROR", "a request before the login was complete");
 }

@@ -3,12 +3,13 @@
  * command's own that long segments are received into.
  *
  * Always holds: no R2T is sent before there is memory for all that the command takes; unsolicited data that finds
- * no memory waits in a share of its own, or its command is answered TASK SET FULL. Throws PROTOCOL_ERROR.
+ * no memory waits in a share of its own, or its command is answered TASK SET FULL; so is one whose memory was taken back,
+ * once the initiator has sent what it was asked for (RFC 7143, 11.4). Throws PROTOCOL_ERROR.
  */
 import { RopewalkError } from "../../base/errors.ts";
 import { type DataOutPdu, NO_TAG, RejectReason, SenseKey, sense } from "../../wire/iscsi/mod.ts";
+import type { Chunk, ChunkPool } from "../stream/mod.ts";
 import type { ByteAccount } from "./byte-budget.ts";
-import type { Chunk, ChunkPool } from "./chunk-pool.ts";
 import type { IscsiCounters } from "./counters.ts";
 import { DataOutTransfer } from "./data-out-transfer.ts";
 import type { IscsiLimits } from "./limits.ts";
@@ -94,6 +95,7 @@ export class DataCollector {
     const transfer = collecting(task);
     if (task === undefined || transfer === undefined) return "discard";
     transfer.check(pdu);
+    if (transfer.isForfeit) return "window";
     const { bufferOffset, dataBytes } = pdu;
     if (dataBytes < DIRECT_BYTES_MIN || bufferOffset + dataBytes > transfer.neededBytes) return "window";
     const isAll = bufferOffset === 0 && dataBytes === transfer.neededBytes;
@@ -111,6 +113,18 @@ export class DataCollector {
     this.#goOn(task, transfer);
   }
 
+  /** Takes the memory of `tasks` back whose data is still to come, except where data is arriving in it: `arriving`. */
+  forfeit(tasks: Iterable<Task>, arriving: Chunk | undefined): void {
+    for (const task of [...tasks]) {
+      const transfer = collecting(task);
+      if (transfer === undefined || !task.holdsMemory) continue;
+      if (arriving !== undefined && task.chunk === arriving) continue;
+      transfer.isForfeit = true;
+      task.releaseMemory();
+      if (transfer.isComplete) this.#complete(task, transfer);
+    }
+  }
+
   #damaged(transfer: DataOutTransfer): void {
     transfer.hasDigestError = true;
     this.#world.reject(RejectReason.dataDigestError);
@@ -119,6 +133,7 @@ export class DataCollector {
   /** Keeps a segment that stands in the window: in place when it is all, else as a copy. */
   #store(task: Task, offset: number, segment: Segment): void {
     const transfer = task.transfer!;
+    if (transfer.isForfeit) return;
     const takenBytes = Math.min(segment.bytes.length, transfer.neededBytes - offset);
     if (takenBytes <= 0) return;
     const isAll = offset === 0 && takenBytes === transfer.neededBytes;
@@ -139,6 +154,7 @@ export class DataCollector {
   #goOn(task: Task, transfer: DataOutTransfer): void {
     if (transfer.isUnsolicitedOpen) return;
     if (transfer.isComplete) this.#complete(task, transfer);
+    else if (transfer.isForfeit) return;
     else if (transfer.capacityBytes === transfer.neededBytes) this.#ask(task, transfer);
     else if (task.request === undefined) this.#wait(task, transfer);
   }
@@ -147,7 +163,8 @@ export class DataCollector {
     const { neededBytes } = transfer;
     if (task.dataOut.length < neededBytes && task.chunk !== undefined)
       task.dataOut = task.chunk.bytes.subarray(0, neededBytes);
-    if (transfer.hasDigestError) task.refusal = CRC_ERROR;
+    if (transfer.isForfeit) task.refusal = NO_MEMORY;
+    else if (transfer.hasDigestError) task.refusal = CRC_ERROR;
     else this.#world.counters.bytesWritten += neededBytes;
     this.#world.ready(task);
   }

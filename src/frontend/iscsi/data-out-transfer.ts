@@ -39,6 +39,8 @@ export class DataOutTransfer {
   /** Unsolicited data is still coming. */
   isUnsolicitedOpen: boolean;
   hasDigestError = false;
+  /** Its memory was taken back: what the initiator still owes is dropped, and nothing more is asked for. */
+  isForfeit = false;
   /** Bytes from the beginning that the task has memory for. */
   capacityBytes = 0;
   /** Something came since this was last set to false, and when it last was not so. */
@@ -64,7 +66,7 @@ export class DataOutTransfer {
   }
 
   get isComplete(): boolean {
-    return !this.isUnsolicitedOpen && this.receivedBytes >= this.neededBytes;
+    return this.isForfeit ? !this.isOwed : !this.isUnsolicitedOpen && this.receivedBytes >= this.neededBytes;
   }
 
   /** How much may come unsolicited that the command takes. */
@@ -101,6 +103,7 @@ export class DataOutTransfer {
 
   /** What to ask for next; undefined when enough is asked for. Only after unsolicited data is complete. */
   nextRequest(tag: number): TransferRequest | undefined {
+    if (this.isForfeit) return undefined;
     const offset = Math.max(this.#requestedBytes, this.receivedBytes);
     if (offset >= this.neededBytes || this.#requests.length >= this.#limits.requestsMax) return undefined;
     const end = Math.min(this.neededBytes, offset + this.#limits.burstBytes);

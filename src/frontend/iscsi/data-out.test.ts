@@ -22,7 +22,6 @@ import {
   OneTarget,
   read10,
   settled,
-  TARGET,
   write10,
 } from "./testing/direct-session.ts";
 
@@ -331,22 +330,14 @@ test("reads wait for memory while the initiator takes no answers, and come when 
   await session.next(dataInPdu);
 });
 
-test("a connection whose answers nobody takes is read no further, and closed when others wait", async () => {
-  const { session, server, clock } = await begin({}, { ...SMALL, replyBytesMax: 1024 });
+test("a connection whose answers nobody takes is read no further, and closed as one that does not answer", async () => {
+  const { session, clock } = await begin({}, { ...SMALL, replyBytesMax: 1024 });
   session.isStuck = true;
   const ping = session.encode(nopOutPdu, { immediate: true, initiatorTaskTag: 1 }, pattern(600));
   await session.feed(Buffer.concat([ping, ping]));
   assert.equal(session.isPaused, true);
-  const others = [];
-  for (const name of ["one", "two"]) {
-    const other = new DirectSession(server);
-    const names = { InitiatorName: `iqn.2026-11.io.example:${name}`, TargetName: TARGET };
-    await other.loginStep(names, { current: 1, next: 3 });
-    others.push(other);
-  }
   await clock.step(40_000);
   assert.equal(session.isClosed, false);
-  for (const other of others) await other.command(write10(0, 16), { write: true, expectedBytes: 8192 });
-  await clock.step(2_000);
+  await clock.step(25_000);
   assert.equal(session.isClosed, true);
 });

@@ -23,8 +23,8 @@ import {
   type TaskManagementRequestPdu,
   type TextRequestPdu,
 } from "../../wire/iscsi/mod.ts";
+import type { ChunkPool, ReplyQueue } from "../stream/mod.ts";
 import type { ByteAccount } from "./byte-budget.ts";
-import type { ChunkPool } from "./chunk-pool.ts";
 import { CommandWindow } from "./command-window.ts";
 import type { IscsiCounters } from "./counters.ts";
 import { DataCollector } from "./data-collector.ts";
@@ -43,6 +43,7 @@ import { TextExchange } from "./text-exchange.ts";
 
 export interface FullFeatureWorld {
   readonly reader: PduReader;
+  readonly replies: ReplyQueue;
   readonly writer: PduWriter;
   readonly pool: ChunkPool;
   readonly limits: IscsiLimits;
@@ -129,6 +130,21 @@ export class FullFeature implements PduSink {
     return (this.#normal?.tasks.isIdle ?? true) && this.#managing === 0;
   }
 
+  /** The initiator owes data-out. */
+  get isOwedData(): boolean {
+    for (const task of this.#normal?.tasks ?? [])
+      if (task.state === "collecting" && task.transfer?.isOwed) return true;
+    return false;
+  }
+
+  /** Gives up data-out that is still to come, so that others have its memory. */
+  forfeit(): void {
+    const normal = this.#normal;
+    if (normal === undefined) return;
+    normal.collector.forfeit(normal.tasks, this.#world.reader.arrivingChunk);
+    this.#world.progressed();
+  }
+
   /** A number is missing in the order of requests. */
   get hasGap(): boolean {
     return this.#window.hasGap;
@@ -167,7 +183,7 @@ export class FullFeature implements PduSink {
   }
 
   ready(): boolean {
-    return !this.#isLeaving && this.#world.writer.unpaidBytes < this.#world.limits.replyBytesMax;
+    return !this.#isLeaving && this.#world.replies.unpaidBytes < this.#world.limits.replyBytesMax;
   }
 
   place(pdu: InitiatorPdu): SegmentPlace {

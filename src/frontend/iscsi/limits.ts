@@ -39,12 +39,17 @@ export interface IscsiLimits {
   readonly waitingBytesMax: number;
   /** Data-out, or the rest of a PDU, that makes no progress for so long ends the connection. */
   readonly dataTimeoutMs: number;
-  /** The same for data-out while others wait for memory, which its command holds. */
+  /**
+   * An initiator that goes on with neither data-out nor replies for so long while others wait for memory gets no more,
+   * and the data-out that it owes is given up: those commands end with TASK SET FULL.
+   */
   readonly wantedDataTimeoutMs: number;
   /** Replies that wait for the initiator, not counting data; beyond it the connection is read no further. */
   readonly replyBytesMax: number;
-  /** An initiator that takes no replies for so long is closed when it is leaving or others wait for memory. */
+  /** An initiator that takes no replies for so long is closed when it is leaving. */
   readonly replyTimeoutMs: number;
+  /** One that still holds memory that others wait for, and more of it than any other that stalls, is closed. */
+  readonly wantedReplyTimeoutMs: number;
   /** A session that is silent for so long is pinged. */
   readonly pingIntervalMs: number;
   /** A ping that brings nothing for so long ends the connection. */
@@ -72,9 +77,10 @@ export const DEFAULT_ISCSI_LIMITS: IscsiLimits = {
   totalBytesMax: 256 * MEBIBYTE,
   waitingBytesMax: 64 * MEBIBYTE,
   dataTimeoutMs: 30_000,
-  wantedDataTimeoutMs: 5_000,
+  wantedDataTimeoutMs: 200,
   replyBytesMax: 4 * MEBIBYTE,
   replyTimeoutMs: 30_000,
+  wantedReplyTimeoutMs: 500,
   pingIntervalMs: 30_000,
   pingTimeoutMs: 30_000,
 };
@@ -95,6 +101,7 @@ export function checkLimits(limits: IscsiLimits): void {
     ["commandBytesMax", "connectionBytesMax"],
     ["connectionBytesMax", "totalBytesMax"],
     ["wantedDataTimeoutMs", "dataTimeoutMs"],
+    ["wantedReplyTimeoutMs", "replyTimeoutMs"],
   ];
   for (const [smaller, larger] of ordered) {
     if (limits[smaller] > limits[larger])

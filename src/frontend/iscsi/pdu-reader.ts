@@ -19,8 +19,7 @@ import {
   opcodeAt,
   paddedBytes,
 } from "../../wire/iscsi/mod.ts";
-import type { Chunk } from "./chunk-pool.ts";
-import type { ReceiveWindow } from "./receive-window.ts";
+import type { Chunk, ReceiveWindow } from "../stream/mod.ts";
 
 /** Where a data segment is to go. */
 export type SegmentPlace = "window" | "discard" | { readonly chunk: Chunk; readonly position: number };
@@ -72,6 +71,11 @@ export class PduReader {
   /** The header of a PDU is there, or part of it, and the rest is not. */
   get isInside(): boolean {
     return this.#place !== undefined || this.#window.availableBytes > 0;
+  }
+
+  /** The memory that a data segment is arriving in, where the sink wanted it. */
+  get arrivingChunk(): Chunk | undefined {
+    return typeof this.#place === "object" ? this.#place.chunk : undefined;
   }
 
   /** Works off what has arrived, as far as `sink` takes it. Throws PROTOCOL_ERROR. */

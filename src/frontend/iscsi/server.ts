@@ -16,8 +16,8 @@ import type {
   StreamReceiver,
   Timer,
 } from "../../ports/mod.ts";
+import { ChunkPool } from "../stream/mod.ts";
 import { ByteBudget } from "./byte-budget.ts";
-import { ChunkPool } from "./chunk-pool.ts";
 import { Connection } from "./connection.ts";
 import { IscsiCounters } from "./counters.ts";
 import { checkLimits, DEFAULT_ISCSI_LIMITS, type IscsiLimits } from "./limits.ts";
@@ -41,6 +41,10 @@ export interface IscsiServerOptions {
 const CHECK_INTERVAL_MS_MIN = 20;
 const CHECK_INTERVAL_MS_MAX = 2_000;
 const PORTALS_MAX = 64;
+/** Of the memory for commands in work, this part is kept for connections that have little of it. */
+const RESERVED_PART = 1 / 8;
+/** Looks in the time after which a stalled initiator gives memory back. */
+const RELIEF_LOOKS = 4;
 
 export class IscsiServer {
   readonly counters = new IscsiCounters();
@@ -57,6 +61,9 @@ export class IscsiServer {
   readonly #connections = new Set<Connection>();
   readonly #listeners: Listener[] = [];
   #checkTimer: Timer | undefined;
+  #reliefTimer: Timer | undefined;
+  /** How long connections were looked at while memory was short. */
+  #reliefMs = 0;
   #closing: PromiseWithResolvers<void> | undefined;
 
   /** INVALID_CONFIG when the limits contradict each other. */
@@ -69,8 +76,14 @@ export class IscsiServer {
     this.#report = options.report ?? (() => {});
     this.#portals = [...(options.portals ?? [])];
     this.#pool = new ChunkPool(options.pageThreads);
-    this.#budget = new ByteBudget(this.#limits.totalBytesMax);
-    this.#waitingBudget = new ByteBudget(this.#limits.waitingBytesMax);
+    const { totalBytesMax, connectionBytesMax, connectionsMax, waitingBytesMax } = this.#limits;
+    this.#budget = new ByteBudget({
+      limitBytes: totalBytesMax,
+      fairBytes: Math.floor(totalBytesMax / connectionsMax),
+      reservedBytes: Math.min(totalBytesMax * RESERVED_PART, totalBytesMax - connectionBytesMax),
+      short: () => this.#relieveLater(),
+    });
+    this.#waitingBudget = new ByteBudget({ limitBytes: waitingBytesMax });
     this.#sessions = new SessionTable(this.#limits.sessionsMax);
   }
 
@@ -155,6 +168,7 @@ export class IscsiServer {
     last.cancel();
     cut.cancel();
     this.#checkTimer?.cancel();
+    this.#reliefTimer?.cancel();
   }
 
   #ended(connection: Connection): void {
@@ -164,16 +178,42 @@ export class IscsiServer {
   }
 
   #checkLater(): void {
-    const { loginTimeoutMs, wantedDataTimeoutMs, replyTimeoutMs, pingIntervalMs, pingTimeoutMs } =
-      this.#limits;
+    const { loginTimeoutMs, dataTimeoutMs, replyTimeoutMs, pingIntervalMs, pingTimeoutMs } = this.#limits;
     const wantedMs =
-      Math.min(loginTimeoutMs, wantedDataTimeoutMs, replyTimeoutMs, pingIntervalMs, pingTimeoutMs) / 4;
+      Math.min(loginTimeoutMs, dataTimeoutMs, replyTimeoutMs, pingIntervalMs, pingTimeoutMs) / 4;
     const delayMs = Math.max(CHECK_INTERVAL_MS_MIN, Math.min(CHECK_INTERVAL_MS_MAX, wantedMs));
     this.#checkTimer = this.#clock.after(delayMs, () => {
       this.#checkTimer = undefined;
       for (const connection of this.#connections) connection.check();
       if (this.#connections.size > 0) this.#checkLater();
     });
+  }
+
+  /** While somebody waits for memory, looks again and again for initiators that stall and hold some. */
+  #relieveLater(): void {
+    if (this.#reliefTimer !== undefined) return;
+    const intervalMs = Math.max(1, this.#limits.wantedDataTimeoutMs / RELIEF_LOOKS);
+    this.#reliefTimer = this.#clock.after(intervalMs, () => {
+      this.#reliefTimer = undefined;
+      if (!this.#budget.isWanted) return;
+      this.#reliefMs += intervalMs;
+      this.#relieve();
+      this.#relieveLater();
+    });
+  }
+
+  #relieve(): void {
+    const { usedBytes } = this.#budget;
+    let largest: Connection | undefined;
+    let largestBytes = 0;
+    for (const connection of this.#connections) {
+      const keptBytes = connection.relieve(this.#reliefMs);
+      if (keptBytes <= largestBytes) continue;
+      largest = connection;
+      largestBytes = keptBytes;
+    }
+    // What was given back may be enough.
+    if (this.#budget.usedBytes === usedBytes) largest?.endForMemory();
   }
 }
 

@@ -7,8 +7,8 @@
 import { assert } from "../../base/assert.ts";
 import type { AdditionalHeaders, ScsiCommandPdu } from "../../wire/iscsi/mod.ts";
 import { lunNumber, TaskAttribute } from "../../wire/iscsi/mod.ts";
+import type { Chunk, ChunkPool } from "../stream/mod.ts";
 import type { ByteAccount, ByteRequest } from "./byte-budget.ts";
-import type { Chunk, ChunkPool } from "./chunk-pool.ts";
 import type { DataOutTransfer } from "./data-out-transfer.ts";
 import type { ScsiCommand, ScsiNexus, ScsiReply } from "./scsi-target.ts";
 
@@ -107,6 +107,10 @@ export class Task implements ScsiCommand {
     this.#chunk = chunk;
   }
 
+  get holdsMemory(): boolean {
+    return this.#chargedBytes > 0;
+  }
+
   get chunk(): Chunk | undefined {
     return this.#chunk;
   }
@@ -135,14 +139,20 @@ export class Task implements ScsiCommand {
 
   /** Gives back the memory of its data-out. */
   release(): void {
+    this.releaseMemory();
+    this.transfer = undefined;
+  }
+
+  /** The same while its data-out is still coming. */
+  releaseMemory(): void {
     this.dataOut = NOTHING;
     this.#chunk?.release();
     this.#chunk = undefined;
     this.#account?.give(this.#chargedBytes);
     this.#account = undefined;
+    this.#chargedBytes = 0;
     this.request?.account.cancel(this.request.request);
     this.request = undefined;
-    this.transfer = undefined;
   }
 
   ended(): void {

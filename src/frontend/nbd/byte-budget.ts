@@ -4,6 +4,9 @@
  * Always holds: the budget's sum is the sum of its accounts; a request larger than a limit is admitted when
  * nothing else is in work, so everybody gets on; who waits is woken in the order of arrival, and nobody
  * overtakes.
+ *
+ * iSCSI has a budget of its own: here requests are admitted in the order of their stream, so what waits is the
+ * connection, which is read no further; there it is a command, and others go on past it.
  */
 
 export class ByteBudget {

@@ -4,7 +4,7 @@
  * Always holds: the work is bounded (`CACHE_BYTES_MAX`); a range that cannot be read fails the request.
  */
 import type { BlockDevice } from "../../device/mod.ts";
-import { type ChunkPool, LARGE_BYTES } from "./chunk-pool.ts";
+import { type ChunkPool, LARGE_BYTES } from "../stream/mod.ts";
 
 /** What one request warms at most; the rest of a longer range is left as it is, which the protocol allows. */
 const CACHE_BYTES_MAX = 32 * 1024 * 1024;
@@ -17,7 +17,7 @@ export async function warmCache(
   length: number,
 ): Promise<void> {
   const end = offset + Math.min(length, CACHE_BYTES_MAX);
-  const chunk = pool.large();
+  const chunk = pool.atLeast(LARGE_BYTES);
   try {
     for (let position = offset; position < end; position += STEP_BYTES) {
       const stepBytes = Math.min(STEP_BYTES, end - position, device.geometry.maximumRequestBytes);

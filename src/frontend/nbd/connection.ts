@@ -8,15 +8,13 @@
 import { asRopewalkError } from "../../base/errors.ts";
 import type { BlockDevice } from "../../device/mod.ts";
 import type { ByteStream, StreamReceiver, TlsIdentity } from "../../ports/mod.ts";
+import { type ChunkPool, LARGE_BYTES, ReceiveWindow, ReplyQueue } from "../stream/mod.ts";
 import { ByteAccount, type ByteBudget } from "./byte-budget.ts";
-import type { ChunkPool } from "./chunk-pool.ts";
 import type { NbdCounters } from "./counters.ts";
 import { deviceError } from "./export-facts.ts";
 import type { NbdExports } from "./exports.ts";
 import { Handshake, type TlsMode } from "./handshake.ts";
 import { type NbdLimits, PAYLOAD_PROGRESS_BYTES } from "./limits.ts";
-import { ReceiveWindow } from "./receive-window.ts";
-import { ReplyQueue } from "./reply-queue.ts";
 import { FLUSH_BYTES, Transmission, type TransmissionStart } from "./transmission.ts";
 
 /** What all connections of a server share. */
@@ -73,7 +71,7 @@ export class Connection implements StreamReceiver {
     this.#window = new ReceiveWindow(world.pool);
     const limitBytes = world.limits.connectionBytesMax;
     this.#account = new ByteAccount(world.budget, { limitBytes, wake: this.#soon });
-    this.#replies = new ReplyQueue(world.pool, this.#account);
+    this.#replies = new ReplyQueue(world.pool, this.#account, LARGE_BYTES);
     this.#handshake = new Handshake({
       exports: world.exports,
       tls: world.tls,
@@ -184,7 +182,7 @@ export class Connection implements StreamReceiver {
   }
 
   #repliesStall(now: number): boolean {
-    if (!this.#replies.busy) {
+    if (!this.#replies.isBusy) {
       this.#replyMark = undefined;
       return false;
     }
@@ -267,7 +265,7 @@ export class Connection implements StreamReceiver {
       // What was in the way may have gone out at once.
       if (this.#replies.queuedBytes < queuedBytes && this.#waits()) again = true;
     }
-    if (this.#tlsNext !== undefined && !this.#replies.busy) {
+    if (this.#tlsNext !== undefined && !this.#replies.isBusy) {
       const identity = this.#tlsNext;
       this.#tlsNext = undefined;
       this.#window.reset();

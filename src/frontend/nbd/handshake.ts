@@ -33,12 +33,11 @@ import {
   parseOptionData,
   parseOptionHeader,
 } from "../../wire/nbd/mod.ts";
+import type { ReceiveWindow, ReplyQueue } from "../stream/mod.ts";
 import type { SelectedContext } from "./block-status.ts";
 import { blockSizes, deviceError, exportFacts, type ReplyFormat } from "./export-facts.ts";
 import type { NbdExports, OpenedExport } from "./exports.ts";
 import { listedContexts, offeredContexts, selectedContexts } from "./meta-contexts.ts";
-import type { ReceiveWindow } from "./receive-window.ts";
-import type { ReplyQueue } from "./reply-queue.ts";
 import type { TransmissionStart } from "./transmission.ts";
 
 /** `optional`: clients may ask for it; `forced`: without it nothing else is answered. */

@@ -3,8 +3,7 @@
  * once, and one `then` serves them all.
  */
 import type { RequestHeader } from "../../wire/nbd/mod.ts";
-import type { Chunk } from "./chunk-pool.ts";
-import type { ReplyRegion } from "./reply-queue.ts";
+import type { Chunk, ReplyRegion } from "../stream/mod.ts";
 
 /** What is left of a request's header while it is in work: one small object, measured to be harmless. */
 export class PendingRequest {

@@ -19,8 +19,8 @@ import {
   type ReplyAddress,
   SIMPLE_REPLY_BYTES,
 } from "../../wire/nbd/mod.ts";
+import type { ReplyQueue } from "../stream/mod.ts";
 import type { ReplyFormat } from "./export-facts.ts";
-import type { ReplyQueue } from "./reply-queue.ts";
 
 /** Who is answered: a RequestHeader or a PendingRequest. */
 export interface ReplyTarget extends ReplyAddress {

@@ -14,8 +14,8 @@ import type {
   StreamReceiver,
   Timer,
 } from "../../ports/mod.ts";
+import { ChunkPool } from "../stream/mod.ts";
 import { ByteBudget } from "./byte-budget.ts";
-import { ChunkPool } from "./chunk-pool.ts";
 import { Connection } from "./connection.ts";
 import { NbdCounters } from "./counters.ts";
 import type { NbdExports } from "./exports.ts";

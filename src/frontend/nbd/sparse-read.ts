@@ -6,8 +6,8 @@
  */
 import type { BlockDevice, Extent } from "../../device/mod.ts";
 import { CHUNK_DONE } from "../../wire/nbd/mod.ts";
+import type { ReplyQueue, ReplyRegion } from "../stream/mod.ts";
 import type { PendingRequest } from "./pending-request.ts";
-import type { ReplyQueue, ReplyRegion } from "./reply-queue.ts";
 import type { ReplyWriter } from "./reply-writer.ts";
 
 export interface ReadRange {

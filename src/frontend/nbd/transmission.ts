@@ -19,18 +19,17 @@ import {
   requestHeaderBytes,
   requestPayloadBytes,
 } from "../../wire/nbd/mod.ts";
+import type { ChunkPool, ReceiveWindow, ReplyQueue } from "../stream/mod.ts";
 import type { SelectedContext } from "./block-status.ts";
 import type { ByteAccount } from "./byte-budget.ts";
 import { warmCache } from "./cache-request.ts";
-import type { ChunkPool } from "./chunk-pool.ts";
 import type { NbdCounters } from "./counters.ts";
-import { deviceError, type ReplyFormat, wireErrno } from "./export-facts.ts";
+import type { ReplyFormat } from "./export-facts.ts";
 import type { NbdLimits } from "./limits.ts";
-import { PendingGroup, PendingRequest } from "./pending-request.ts";
-import type { ReceiveWindow } from "./receive-window.ts";
-import type { ReplyQueue } from "./reply-queue.ts";
+import { PendingRequest } from "./pending-request.ts";
 import { ReplyWriter } from "./reply-writer.ts";
 import { chargeOf, type Refusal, RequestRules } from "./request-rules.ts";
+import { RequestsInWork } from "./requests-in-work.ts";
 import { type ReadRange, SPARSE_READ_BYTES_MIN, SparseRead, sparseRanges } from "./sparse-read.ts";
 import { type StatusRequest, statusBytesMax, statusChunks, statusRequest } from "./status-request.ts";
 
@@ -74,15 +73,13 @@ export class Transmission {
   readonly #writer: ReplyWriter;
   readonly #world: TransmissionWorld;
   readonly #header = new RequestHeader();
-  readonly #groups: (PendingGroup | undefined)[] = new Array(8).fill(undefined);
+  readonly #work: RequestsInWork;
   #sinceFlush = 0;
   #stage: Stage = "header";
   #payloadBytes = 0;
   #charge = 0;
   #refusal: Refusal | undefined;
   #open = true;
-  /** Requests that the device has in work. */
-  inFlight = 0;
   /** What keeps it from taking the next request although its bytes may be there. */
   waitsFor: "nothing" | "replies" | "requests" | "memory" = "nothing";
 
@@ -97,6 +94,12 @@ export class Transmission {
     this.#window = world.window;
     this.#replies = world.replies;
     this.#writer = new ReplyWriter(world.replies, start.format);
+    this.#work = new RequestsInWork(world, this.#writer);
+  }
+
+  /** Requests that the device has in work. */
+  get inFlight(): number {
+    return this.#work.count;
   }
 
   /** The client has said goodbye, or broke off: no more requests. */
@@ -138,7 +141,7 @@ export class Transmission {
         this.#payloadBytes -= window.skip(this.#payloadBytes);
         if (this.#payloadBytes > 0) return;
         this.#stage = "header";
-        this.#refuse(this.#header, this.#refusal!);
+        this.#work.refuse(this.#header, this.#refusal!);
         continue;
       }
       if (this.#stage === "admission") {
@@ -163,7 +166,7 @@ export class Transmission {
       this.#replies.flush();
     }
     if (this.#replies.queuedBytes >= this.#world.limits.replyBytesMax) this.waitsFor = "replies";
-    else if (this.inFlight >= this.#world.limits.requestsMax) this.waitsFor = "requests";
+    else if (this.#work.count >= this.#world.limits.requestsMax) this.waitsFor = "requests";
     else return false;
     return true;
   }
@@ -221,7 +224,7 @@ export class Transmission {
       }
     } catch (error) {
       if (this.#charge > 0) this.#world.account.give(this.#charge);
-      this.#failWith(header, error);
+      this.#work.failWith(header, error);
     }
   }
 
@@ -255,7 +258,7 @@ export class Transmission {
     }
     const request = new PendingRequest(header, this.#charge);
     request.region = this.#replies.detach(bytes);
-    this.#pend(completion, request);
+    this.#work.pend(completion, request);
   }
 
   #write(): void {
@@ -273,63 +276,18 @@ export class Transmission {
     const request = new PendingRequest(header, this.#charge);
     request.payload = chunk;
     chunk.retain();
-    this.#pend(completion, request);
+    this.#work.pend(completion, request);
   }
 
   #ending(completion: Completion): void {
     if (completion === undefined) this.#writer.done(this.#header);
-    else this.#pend(completion, new PendingRequest(this.#header, 0));
-  }
-
-  /** The request ends with `completion`, together with others of its kind that were given the same promise. */
-  #pend(completion: Promise<void>, request: PendingRequest): void {
-    this.inFlight++;
-    let group = this.#groups[request.type];
-    if (group === undefined || group.promise !== completion) {
-      const fresh = new PendingGroup(completion);
-      group = fresh;
-      this.#groups[request.type] = fresh;
-      const settled = (error: unknown) => this.#complete(fresh, error);
-      completion.then(
-        () => settled(undefined),
-        (error) => settled(error ?? new Error("no reason given")),
-      );
-    }
-    group.requests.push(request);
-  }
-
-  #complete(group: PendingGroup, error: unknown): void {
-    const first = group.requests[0]!;
-    if (this.#groups[first.type] === group) this.#groups[first.type] = undefined;
-    this.inFlight -= group.requests.length;
-    for (const request of group.requests) {
-      request.payload?.release();
-      const region = request.region;
-      if (region !== undefined && error === undefined) {
-        this.#replies.attach(region, request.charge);
-        continue;
-      }
-      if (region !== undefined) this.#replies.drop(region);
-      this.#endCharge(request);
-      if (error === undefined) this.#writer.done(request);
-      else this.#failWith(request, error);
-    }
-    this.#world.progressed();
-  }
-
-  /** Counts work that answers for itself as a request in work. */
-  #track(work: Promise<void>): void {
-    this.inFlight++;
-    void work.then(() => {
-      this.inFlight--;
-      this.#world.progressed();
-    });
+    else this.#work.pend(completion, new PendingRequest(this.#header, 0));
   }
 
   #readSparsely(ranges: readonly ReadRange[] | Promise<readonly ReadRange[] | undefined>): void {
     const request = new PendingRequest(this.#header, this.#charge);
     if (ranges instanceof Promise) {
-      this.#track(this.#readLater(ranges, request));
+      this.#work.track(this.#readLater(ranges, request));
       return;
     }
     const read = new SparseRead(ranges, this.#replies, this.#writer);
@@ -341,7 +299,7 @@ export class Transmission {
       throw error;
     }
     if (completion === undefined) read.answer(request);
-    else this.#track(this.#endSparseRead(read, completion, request));
+    else this.#work.track(this.#endSparseRead(read, completion, request));
   }
 
   async #readLater(
@@ -354,8 +312,7 @@ export class Transmission {
       const known = (await ranges) ?? [{ offset, length, kind: "data" as const }];
       read = new SparseRead(known, this.#replies, this.#writer);
     } catch (error) {
-      this.#endCharge(request);
-      this.#failWith(request, error);
+      this.#work.failed(request, error);
       return;
     }
     await this.#endSparseRead(read, undefined, request);
@@ -372,8 +329,7 @@ export class Transmission {
       read.answer(request);
     } catch (error) {
       read.drop();
-      this.#endCharge(request);
-      this.#failWith(request, error);
+      this.#work.failed(request, error);
     }
   }
 
@@ -388,10 +344,10 @@ export class Transmission {
     const request = statusRequest(header, this.#contexts, this.#rules, payload);
     if ("errno" in request) {
       this.#world.account.give(this.#charge);
-      this.#refuse(header, request);
+      this.#work.refuse(header, request);
       return;
     }
-    this.#track(this.#answerStatus(new PendingRequest(header, this.#charge), request));
+    this.#work.track(this.#answerStatus(new PendingRequest(header, this.#charge), request));
   }
 
   async #answerStatus(pending: PendingRequest, request: StatusRequest): Promise<void> {
@@ -402,26 +358,8 @@ export class Transmission {
         this.#replies.append(chunk, index === 0 ? pending.charge : 0);
       });
     } catch (error) {
-      this.#endCharge(pending);
-      this.#failWith(pending, error);
+      this.#work.failed(pending, error);
     }
-  }
-
-  #endCharge(request: PendingRequest): void {
-    if (request.charge > 0) this.#world.account.give(request.charge);
-  }
-
-  #failWith(request: RequestHeader | PendingRequest, cause: unknown): void {
-    const error = deviceError(cause);
-    this.#refuse(request, {
-      errno: wireErrno(error, request),
-      sentence: `${error.code}: ${error.message}`,
-    });
-  }
-
-  #refuse(request: RequestHeader | PendingRequest, { errno, sentence }: Refusal): void {
-    this.#world.counters.failedRequests++;
-    this.#writer.failed(request, errno, sentence);
   }
 }
 

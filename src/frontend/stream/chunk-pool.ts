@@ -1,17 +1,19 @@
 /**
- * Memory that data of the network stands in: chunks, counted by reference, shared by all connections.
+ * Memory that data of the network stands in: chunks, counted by reference, shared by all connections of a server.
  *
- * Always holds: a chunk goes back to the pool when the last one that retained it releases it, and not before; so
- * data-out is handed to the device server where it arrived. The pool keeps a bounded number of free bytes; the
- * rest is the garbage collector's.
+ * Always holds: a chunk goes back to the pool when the last one that retained it releases it, and not before; so what
+ * is written is handed to the device where it arrived. The pool keeps a bounded number of free bytes; the rest is the
+ * garbage collector's.
  */
 import { assert } from "../../base/assert.ts";
 import type { PageThreads } from "../../ports/mod.ts";
 
 /** What an idle connection holds. */
 export const SMALL_BYTES = 8 * 1024;
-/** A segment of 256 KiB with its headers, and more of what follows it: one turn of a busy connection. */
-export const LARGE_BYTES = 512 * 1024;
+/** Four replies or requests of 128 KiB with their headers: one turn of a busy connection. */
+export const LARGE_BYTES = 4 * 128 * 1024 + 4 * 1024;
+/** What is longer than this gets a large chunk, up to its length. */
+const HALF_BYTES = 256 * 1024;
 /** Above this sum nobody gets more than needed: a small write that is long in work keeps its whole chunk. */
 const ROOMY_BYTES = 64 * 1024 * 1024;
 const FREE_BYTES_MAX = 64 * 1024 * 1024;
@@ -48,7 +50,7 @@ export class Chunk {
 }
 
 export class ChunkPool {
-  /** Free chunks, by their length: a power of two. */
+  /** Free chunks, by their length: that of a large one, or a power of two. */
   readonly #free = new Map<number, Chunk[]>();
   readonly #pageThreads: Pick<PageThreads, "allocate"> | undefined;
   #freeBytes = 0;
@@ -67,7 +69,7 @@ export class ChunkPool {
 
   /** A chunk with room for `lengthBytes`, retained once. */
   atLeast(lengthBytes: number): Chunk {
-    const sizeBytes = Math.max(SMALL_BYTES, 2 ** Math.ceil(Math.log2(lengthBytes)));
+    const sizeBytes = chunkBytesFor(lengthBytes);
     this.usedBytes += sizeBytes;
     const chunk = this.#free.get(sizeBytes)?.pop();
     if (chunk === undefined) return this.#make(sizeBytes);
@@ -92,4 +94,10 @@ export class ChunkPool {
       ? new Chunk(this, Buffer.allocUnsafeSlow(sizeBytes), { isShared: false })
       : new Chunk(this, Buffer.from(shared.buffer, shared.byteOffset, sizeBytes), { isShared: true });
   }
+}
+
+function chunkBytesFor(lengthBytes: number): number {
+  if (lengthBytes <= SMALL_BYTES) return SMALL_BYTES;
+  if (lengthBytes > HALF_BYTES && lengthBytes <= LARGE_BYTES) return LARGE_BYTES;
+  return 2 ** Math.ceil(Math.log2(lengthBytes));
 }

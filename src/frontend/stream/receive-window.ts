@@ -3,8 +3,9 @@
  * segment arrives, the memory that it goes to directly.
  *
  * Always holds: [start, end) of `chunk` is what arrived; whoever waits for more than fits behind `start` says so by
- * `want`, and the window then goes on in a chunk where it fits. Memory of a direct segment is retained until it
- * is filled or the stream is gone, so a command may end meanwhile.
+ * `want`, and the window then goes on in a chunk where it fits, taking the few bytes along. A payload that fits is never
+ * copied. Memory of a direct segment is retained until it is filled or the stream is gone, so a command may end
+ * meanwhile. A connection that sends little holds a small chunk only.
  */
 import { type Chunk, type ChunkPool, LARGE_BYTES, SMALL_BYTES } from "./chunk-pool.ts";
 
@@ -31,6 +32,8 @@ export class ReceiveWindow {
   #direct: DirectSegment | undefined;
   /** The stream was given the direct segment, not the window. */
   #offeredDirect: DirectSegment | undefined;
+  /** Chunks from before a reset. */
+  readonly #before: Chunk[] = [];
   /** All bytes that ever arrived. */
   receivedBytes = 0;
 
@@ -135,10 +138,19 @@ export class ReceiveWindow {
     this.chunk = next;
   }
 
+  /** Forgets everything that arrived. The old chunk may still be known to the stream, so nobody gets it before that closes. */
+  reset(): void {
+    this.#before.push(this.chunk);
+    this.chunk = this.#pool.atLeast(SMALL_BYTES);
+    this.start = this.end = 0;
+    this.#wantedBytes = 1;
+  }
+
   /** The stream is gone: nobody writes into the memory any more. */
   close(): void {
     this.start = this.end = 0;
     this.chunk.release();
+    for (const chunk of this.#before.splice(0)) chunk.release();
     const offered = this.#offeredDirect;
     if (offered !== undefined) offered.chunk.release();
     if (this.#direct !== undefined && this.#direct !== offered) this.#direct.chunk.release();
