@@ -30,8 +30,7 @@ const SUITE = { name: "suite", sizeBytes: 256 * 2 ** 20 };
 const RESET = { name: "reset", sizeBytes: RESET_UNIT_BYTES };
 const DISK = { name: "disk", size: "256MiB" };
 const POOL_SIZE = "4GiB";
-/** Three stalled ones hold three quarters of the memory for commands in work. */
-const CROWD = { idleSessions: 1000, stalledSessions: 3, workMs: 10_000, untilEnded: true };
+const CROWD = { idleSessions: 1000, stalledSessions: 8, deafSessions: 8, workMs: 10_000, untilEnded: true };
 const SUITE_TIMEOUT_MS = 1_800_000;
 /** How often a start is cut short as well, and when. */
 const RECOVERY_KILL_CHANCE = 0.2;

@@ -30,15 +30,19 @@ export const path = fc.array(name, { minLength: 1, maxLength: 5 }).map((names) =
 const pathOrRoot = fc.oneof({ weight: 5, arbitrary: path }, { weight: 1, arbitrary: fc.constant("") });
 
 /** Plain: what the codecs hand out is no Buffer. */
-export const content = (max: number) => fc.uint8Array({ maxLength: max }).map((bytes) => new Uint8Array(bytes));
+export const content = (max: number) =>
+  fc.uint8Array({ maxLength: max }).map((bytes) => new Uint8Array(bytes));
 const fixed = (length: number) =>
   fc.uint8Array({ minLength: length, maxLength: length }).map((bytes) => new Uint8Array(bytes));
 
 export const extended = fc
-  .uniqueArray(fc.record({ name: fc.string({ unit: byte, minLength: 1, maxLength: 20 }), value: content(40) }), {
-    selector: (attribute) => attribute.name,
-    maxLength: 4,
-  })
+  .uniqueArray(
+    fc.record({ name: fc.string({ unit: byte, minLength: 1, maxLength: 20 }), value: content(40) }),
+    {
+      selector: (attribute) => attribute.name,
+      maxLength: 4,
+    },
+  )
   .map(packExtended);
 
 const kinds: readonly FileKind[] = ["file", "directory", "symlink", "fifo", "socket", "character", "block"];

@@ -1,36 +1,42 @@
 /** Hostile bytes for parsers: what is good, changed a little or much, and what the parser may do with it. */
 import assert from "node:assert/strict";
-import type { Prng } from "../../../base/prng.ts";
 import { RopewalkError } from "../../../base/errors.ts";
+import type { Prng } from "../../../base/prng.ts";
 
 /** Numbers that lengths and counts go wrong with. */
 const BAD_NUMBERS = [0, 1, 0x7f, 0x80, 0xff, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, 0xffff_ffff];
 
+const BAD_NAMES = ["/", "..", "../", "/../", ".", "/./", "//", "\0"];
+
 /** A copy with bytes changed, cut out, doubled or cut off. */
 export function mutated(bytes: Uint8Array, prng: Prng): Uint8Array {
+  const below = (limit: number) => prng.word() % limit;
   let copy = Buffer.from(bytes);
-  for (let left = 1 + prng.below(3); left > 0; left--) {
-    const at = prng.below(copy.length + 1);
-    switch (prng.below(6)) {
+  for (let left = 1 + below(3); left > 0; left--) {
+    const at = below(copy.length + 1);
+    switch (below(7)) {
       case 0:
-        if (at < copy.length) copy[at] = prng.below(256);
+        if (at < copy.length) copy[at] = below(256);
         break;
       case 1:
-        if (at < copy.length) copy[at] = copy[at]! ^ (1 << prng.below(8));
+        if (at < copy.length) copy[at] = copy[at]! ^ (1 << below(8));
         break;
       case 2:
-        if (at + 4 <= copy.length) copy.writeUInt32LE(BAD_NUMBERS[prng.below(BAD_NUMBERS.length)]!, at);
+        if (at + 4 <= copy.length) copy.writeUInt32LE(BAD_NUMBERS[below(BAD_NUMBERS.length)]!, at);
         break;
       case 3:
         copy = copy.subarray(0, at);
         break;
       case 4: {
-        const length = prng.below(40);
+        const length = below(40);
         copy = Buffer.concat([copy.subarray(0, at), copy.subarray(at + length)]);
         break;
       }
-      case 5: {
-        const piece = copy.subarray(at, at + prng.below(40));
+      case 5:
+        copy.write(BAD_NAMES[below(BAD_NAMES.length)]!, at, "latin1");
+        break;
+      case 6: {
+        const piece = copy.subarray(at, at + below(40));
         copy = Buffer.concat([copy.subarray(0, at), piece, piece, copy.subarray(at + piece.length)]);
         break;
       }
