@@ -4,12 +4,14 @@
  * Always holds: it binds its addresses and looks at its data directory before it makes anything; it stops its front
  * ends before its pool. What it serves with is loaded when it starts.
  */
+import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { RopewalkError } from "./base/errors.ts";
 import { formatSize } from "./base/size-text.ts";
 import type {
   Address,
   Control,
+  FilesyncService,
   IscsiRules,
   OpenedPool,
   Settings,
@@ -22,6 +24,7 @@ import type { IscsiPortal, IscsiServer } from "./frontend/iscsi/mod.ts";
 import type { NbdServer, TlsMode } from "./frontend/nbd/mod.ts";
 import {
   DaemonDirectory,
+  filesyncMachine,
   hostClock,
   hostRandom,
   isInFolder,
@@ -30,6 +33,7 @@ import {
   openFileDevice,
   openNbdClientDevice,
   openPageThreads,
+  openSshStream,
   openTokenKey,
   type ProcessLog,
   readConfiguredFile,
@@ -56,6 +60,7 @@ export class Daemon {
   #http: HttpServer | undefined;
   #control: Control | undefined;
   #stacks: StackedVolumes | undefined;
+  #filesync: FilesyncService | undefined;
   #tokens: TokenRoom | undefined;
   #pool: OpenedPool["pool"] | undefined;
   #nbdAddresses: string[] = [];
@@ -87,6 +92,7 @@ export class Daemon {
     for (const address of this.#settings.nbd.addresses)
       this.#nbdAddresses.push(await this.#listenNbd({ kind: "tcp", ...address }, tls));
     const iscsiRules = await this.#listenIscsi();
+    const peerAddress = await this.#listenPeers();
 
     await this.#openPool(stack, firstVolume);
     await this.#openIscsi(iscsiRules);
@@ -100,6 +106,7 @@ export class Daemon {
       nbd: this.#nbdAddresses,
       iscsi: this.#portals.map(({ address }) => address),
       http: httpAddresses,
+      peer: [peerAddress],
       url: this.#url,
     });
     this.#isAnnounced = true;
@@ -108,6 +115,7 @@ export class Daemon {
       this.#log.info({ frontEnd: "nbd", address }, `NBD listens on ${address}`);
     for (const { address } of this.#portals)
       this.#log.info({ frontEnd: "iscsi", address }, `iSCSI listens on ${address}`);
+    this.#log.info({ frontEnd: "peer", address: peerAddress }, `peers come to ${peerAddress}`);
     this.#log.info({ frontEnd: "http", address: this.#url }, `HTTP listens on ${this.#url}`);
   }
 
@@ -119,6 +127,7 @@ export class Daemon {
       this.#nbd?.close({ graceMs: CLIENT_GRACE_MS }),
       this.#iscsi?.close({ graceMs: CLIENT_GRACE_MS }),
       this.#http?.close(CLIENT_GRACE_MS),
+      this.#filesync?.close(),
       this.#control?.stop(),
     ]);
     // From the outside in: stacks hold openings of volumes, tokens hold pins of the pool.
@@ -169,6 +178,7 @@ export class Daemon {
       connections: () => ({
         nbd: this.#nbd?.counters.connections ?? 0,
         iscsi: this.#iscsi?.counters.connections ?? 0,
+        peer: this.#filesync?.connections ?? 0,
       }),
       iscsi: () => this.#iscsi?.counters,
       limits: {
@@ -219,6 +229,17 @@ export class Daemon {
       this.#portals.push(portal);
     }
     return rules;
+  }
+
+  /** As with NBD. */
+  async #listenPeers(): Promise<string> {
+    const { formatAddress } = await import("./control/mod.ts");
+    const { address } = this.#settings.peer;
+    const listener = await this.#network.listen({ kind: "tcp", ...address }, (peer) =>
+      this.#filesync?.accept(peer),
+    );
+    this.#listeners.push(listener);
+    return formatAddress(listener.address as Address);
   }
 
   async #openIscsi(rules: IscsiRules): Promise<void> {
@@ -274,8 +295,19 @@ export class Daemon {
     };
     const tokens = await this.#openTokens(pool);
     const stacks = await this.#makeStacks(pool);
-    this.#control = new Control({ pool, clock: hostClock, machine, stack, tokens, stacks });
+    const filesync = await this.#makeFilesync();
+    this.#control = new Control({
+      pool,
+      clock: hostClock,
+      machine,
+      stack,
+      tokens,
+      stacks,
+      filesyncs: filesync.filesyncs,
+      filesyncTargets: filesync.targets,
+    });
     await stacks.load();
+    await filesync.load();
     if (isNew && firstVolume) await this.#control.volumes.create(firstVolume);
     const { connectionsMax } = this.#settings.nbd;
     this.#nbd = new NbdServer({
@@ -332,6 +364,25 @@ export class Daemon {
         this.#log.error({ stack, err }, `the stack ${stack} cannot be put together: ${err.message}`),
     });
     return this.#stacks;
+  }
+
+  async #makeFilesync(): Promise<FilesyncService> {
+    const { FilesyncService } = await import("./control/mod.ts");
+    const directory = this.#directory!;
+    this.#filesync = new FilesyncService({
+      definitions: directory.filesyncs,
+      targetDefinitions: directory.filesyncTargets,
+      machine: filesyncMachine({ journalFile: (name) => directory.journalFile(name) }),
+      network: this.#network,
+      openSshStream,
+      clock: hostClock,
+      random: hostRandom,
+      hostName: hostname(),
+      dataDirectory: directory.path,
+      connectionsMax: this.#settings.peer.connectionsMax,
+      report: (sentence, filesync) => this.#log.info({ room: "filesync", filesync }, sentence),
+    });
+    return this.#filesync;
   }
 
   async #readAdminKey(): Promise<string> {

@@ -3,17 +3,21 @@
  *
  * Always holds: a command that only asks loads nothing of the daemon.
  */
+import { resolve } from "node:path";
 import { RopewalkError } from "./base/errors.ts";
 import { runCommandLine, type ServeOptions } from "./cli/mod.ts";
 import type { Settings } from "./control/mod.ts";
 import {
   hostClock,
+  hostRandom,
   onInterrupt,
   openProcessLog,
   readConfiguredFile,
   readSmallFile,
   readUserFile,
+  stdioStream,
   stopSignal,
+  targetMachine,
   writeUserFile,
 } from "./host/mod.ts";
 import { connect } from "./library.ts";
@@ -58,6 +62,30 @@ async function serve(options: ServeOptions): Promise<number> {
   log.info({}, "stopped");
   log.flushNow();
   process.exit(0);
+}
+
+/** `ropewalk filesync receive`: until the other end closes standard input. */
+async function receive(directory: string): Promise<number> {
+  const { receiveAlone } = await import("./control/mod.ts");
+  const root = resolve(directory);
+  const { kind } = await targetMachine.lookAt(root);
+  if (kind === "absent") await targetMachine.makeDirectory(root);
+  const { receiver, ended } = receiveAlone({
+    root,
+    machine: targetMachine,
+    clock: hostClock,
+    random: hostRandom,
+  });
+  const failed = Promise.withResolvers<never>();
+  stdioStream({
+    ...receiver,
+    closed(error) {
+      if (error) failed.reject(error);
+      receiver.closed(error);
+    },
+  });
+  await Promise.race([ended, failed.promise]);
+  return 0;
 }
 
 async function readSettings({ configFile, flags }: ServeOptions): Promise<Settings> {
@@ -107,5 +135,6 @@ if (import.meta.main) {
     onInterrupt,
     connect,
     serve,
+    receive,
   });
 }

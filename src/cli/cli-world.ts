@@ -27,6 +27,8 @@ export interface CliWorld {
   connect(options: ConnectOptions): Promise<Ropewalk>;
   /** Runs the daemon until it is told to stop; the exit code. */
   serve(options: ServeOptions): Promise<number>;
+  /** Writes what a synchronization elsewhere sends on standard input to a directory; the exit code. */
+  receive(directory: string): Promise<number>;
 }
 
 /** Flags of `serve`, by the keys of the configuration file. */

@@ -40,6 +40,7 @@ async function command(parameters: readonly string[], options: CommandOptions = 
       served.push(flags);
       return 0;
     },
+    receive: async () => 0,
   });
   return { code, out, err, served };
 }

@@ -8,7 +8,9 @@ import { Command, CommanderError } from "commander";
 import { asRopewalkError } from "../base/errors.ts";
 import type { CliWorld } from "./cli-world.ts";
 import { addCopyCommands } from "./copy-commands.ts";
+import { addFilesyncCommands } from "./filesync-commands.ts";
 import { addPoolCommands } from "./pool-commands.ts";
+import { addReceiveCommand } from "./receive-command.ts";
 import { addServeCommand } from "./serve-command.ts";
 import { type Action, Session, type SessionOptions, withSessionOptions } from "./session.ts";
 import { addSnapshotCommands } from "./snapshot-commands.ts";
@@ -31,6 +33,7 @@ Examples:
   ropewalk snapshot diff disk@monday disk
   ropewalk copy disk@monday other
   ropewalk token create disk@monday --out monday.token
+  ropewalk filesync add home --source /home --to /srv/copy
   ropewalk status --json
 
 The daemon is found by --url or ROPEWALK_URL (with the key in ROPEWALK_KEY), or by --data or ROPEWALK_DATA.`;
@@ -52,7 +55,9 @@ export async function runCommandLine(world: CliWorld): Promise<number> {
 
 function makeProgram(world: CliWorld, ended: (exitCode: number) => void): Command {
   const program = new Command("ropewalk")
-    .description("Volumes, snapshots, clones and token copies on one log.")
+    .description(
+      "Volumes, snapshots, clones and token copies on one log; directory trees replicated in real time.",
+    )
     .version(world.version, "--version", "print the version")
     .helpOption("-h, --help", "show help")
     .helpCommand("help [command]", "show help for a command")
@@ -83,6 +88,9 @@ function makeProgram(world: CliWorld, ended: (exitCode: number) => void): Comman
     add,
   );
   addCopyCommands(program, add);
+  const filesync = program.command("filesync").description("replicate directory trees in real time");
+  addFilesyncCommands(filesync, add);
+  addReceiveCommand(filesync, { world, ended });
   addPoolCommands(program, add);
   return program;
 }

@@ -8,6 +8,7 @@ interface ServeFlags {
   readonly nbd?: string[];
   readonly iscsi?: string[];
   readonly http?: string;
+  readonly peer?: string;
   readonly poolSize?: string;
   readonly insecure?: true;
   readonly logLevel?: string;
@@ -18,7 +19,7 @@ const EXAMPLES = `
 Examples:
   ropewalk serve                                       with the defaults, on loopback
   ropewalk serve --data /srv/pool --pool-size 500GiB
-  ropewalk serve --nbd 127.0.0.1:0 --iscsi 127.0.0.1:0 --http 127.0.0.1:0
+  ropewalk serve --nbd 127.0.0.1:0 --iscsi 127.0.0.1:0 --http 127.0.0.1:0 --peer 127.0.0.1:0
                                                        on free ports; endpoints.json says which
 
 Flags go over the environment (ROPEWALK_…), that over the configuration file.`;
@@ -43,6 +44,7 @@ export function addServeCommand(
       (address: string, before: string[] = []) => [...before, address],
     )
     .option("--http <address>", "HOST:PORT for the API (127.0.0.1:7430)")
+    .option("--peer <address>", "HOST:PORT that other daemons' synchronizations come to (127.0.0.1:7431)")
     .option("--pool-size <size>", "limit of the pool's size; for a new pool 80 % of what is free on its disk")
     .option("--insecure", "allow addresses that are not loopback without TLS")
     .option("--log-level <level>", "debug, info, warn, error, silent (info)")
@@ -57,6 +59,7 @@ export function addServeCommand(
           "nbd.addresses": given.nbd,
           "iscsi.addresses": given.iscsi,
           "http.address": given.http,
+          "peer.address": given.peer,
           "pool.size": given.poolSize,
           insecure: given.insecure,
           logLevel: given.logLevel,

@@ -53,6 +53,7 @@ async function world(options: Partial<CliWorld> = {}): Promise<World> {
           () => performance.now(),
         ),
       serve: async () => 0,
+      receive: async () => 0,
       ...options,
     });
     return { code, out, err, data: Buffer.concat(data) };

@@ -5,6 +5,7 @@
  *     await ropewalk.volumes.create({ name: "disk", sizeBytes: 10 * 2 ** 30 });
  *     await ropewalk.snapshots.create("disk", "before");
  *     await ropewalk.copy({ source: "disk@before", destination: "other" });
+ *     await ropewalk.filesyncs.add({ name: "home", source: "/home", targets: [{ to: "/srv/copy" }] });
  *     const { token } = await ropewalk.createToken({ source: "disk", lengthBytes: 4096 });
  *     for await (const bytes of ropewalk.readToken(token)) process.stdout.write(bytes);
  *
@@ -32,6 +33,7 @@ import { ApiCaller, snapshotPath, volumePath } from "./api-call.ts";
 import { type CopyOptions, copy } from "./copy-call.ts";
 import { type ConnectOptions, findDaemon, type ReadText } from "./daemon-address.ts";
 import { readDifferences } from "./difference-stream.ts";
+import { FilesyncCalls, FilesyncTargetCalls } from "./filesync-calls.ts";
 import { followWork, type LongCallOptions } from "./long-call.ts";
 import {
   createToken,
@@ -65,6 +67,8 @@ export async function connectThrough(
 export class Ropewalk {
   readonly volumes: VolumeCalls;
   readonly snapshots: SnapshotCalls;
+  readonly filesyncs: FilesyncCalls;
+  readonly filesyncTargets: FilesyncTargetCalls;
   readonly #caller: ApiCaller;
   readonly #nowMs: NowMs | undefined;
 
@@ -73,6 +77,8 @@ export class Ropewalk {
     this.#nowMs = nowMs;
     this.volumes = new VolumeCalls(caller);
     this.snapshots = new SnapshotCalls(caller);
+    this.filesyncs = new FilesyncCalls(caller);
+    this.filesyncTargets = new FilesyncTargetCalls(caller);
   }
 
   /** State of the daemon and its pool. */

@@ -5,6 +5,8 @@ import type { ControlledPool } from "./controlled-pool.ts";
 import type { ControlledTokens } from "./controlled-tokens.ts";
 import { Copies } from "./copies.ts";
 import { Exports, type Stack } from "./exports.ts";
+import type { FilesyncTargets } from "./filesync-targets.ts";
+import type { Filesyncs } from "./filesyncs.ts";
 import { changePool, type PoolChange } from "./pool-settings.ts";
 import { makeScrub, type Scrub } from "./scrub.ts";
 import { Snapshots } from "./snapshots.ts";
@@ -23,6 +25,9 @@ export interface ControlOptions {
   readonly tokens?: ControlledTokens | undefined;
   /** Volumes that stand on others. */
   readonly stacks?: StackedVolumes | undefined;
+  /** Directory trees that are replicated; without it none are. */
+  readonly filesyncs?: Filesyncs | undefined;
+  readonly filesyncTargets?: FilesyncTargets | undefined;
 }
 
 export class Control {
@@ -35,6 +40,8 @@ export class Control {
   readonly tokens: Tokens;
   readonly copies: Copies;
   readonly zeroing: Zeroing;
+  readonly filesyncs: Filesyncs | undefined;
+  readonly filesyncTargets: FilesyncTargets | undefined;
   readonly #pool: ControlledPool;
 
   constructor(options: ControlOptions) {
@@ -50,6 +57,8 @@ export class Control {
     this.tokens = new Tokens({ exports, clock, room });
     this.copies = new Copies({ volumes, exports, room, clock });
     this.zeroing = new Zeroing({ exports, clock, room });
+    this.filesyncs = options.filesyncs;
+    this.filesyncTargets = options.filesyncTargets;
   }
 
   changePool(change: PoolChange): ReturnType<typeof changePool> {
@@ -58,6 +67,11 @@ export class Control {
 
   /** Stops long work, so that the pool can close. */
   async stop(): Promise<void> {
-    await Promise.all([this.scrub.cancel(), this.collection.cancel(), this.copies.stop()]);
+    await Promise.all([
+      this.scrub.cancel(),
+      this.collection.cancel(),
+      this.copies.stop(),
+      this.filesyncs?.stop(),
+    ]);
   }
 }

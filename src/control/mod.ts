@@ -1,4 +1,5 @@
 /** The control room's public door. */
+export type { SynchronizationFigures as FilesyncFigures } from "../filesync/mod.ts";
 export { TOKEN_BYTES, type TokenInfo } from "../offload/mod.ts";
 export type { Difference, PoolCounters, PoolStatus, SnapshotInfo, VolumeInfo } from "../pool/mod.ts";
 export { COLLECT_RATIO_MAX, COLLECT_RATIO_MIN } from "./collection.ts";
@@ -7,6 +8,21 @@ export type { ControlledTokens } from "./controlled-tokens.ts";
 export type { Copy, CopyCounters, CopyOutcome } from "./copies.ts";
 export type { CopyProgress, CopyWish } from "./copy-work.ts";
 export type { Stack, Stretch } from "./exports.ts";
+export {
+  FILESYNC_BANDWIDTH_MAX,
+  FILESYNC_BARRIERS,
+  FILESYNC_DELETES,
+  FILESYNC_EXCLUDES_MAX,
+  FILESYNC_MODES,
+  FILESYNC_TARGETS_MAX,
+  FILESYNC_THREADS_MAX,
+} from "./filesync-definition.ts";
+export { FILESYNC_KEY_PATTERN } from "./filesync-key.ts";
+export { FilesyncService, receiveAlone } from "./filesync-service.ts";
+export { type FilesyncTargetInfo, FilesyncTargets } from "./filesync-targets.ts";
+export type { FilesyncWish } from "./filesync-wish.ts";
+export type { FilesyncMachine, FilesyncWorld, RunningSynchronization } from "./filesync-world.ts";
+export { type FilesyncInfo, Filesyncs } from "./filesyncs.ts";
 export { IscsiRules, type IscsiTargetRules } from "./iscsi-rules.ts";
 export { ISCSI_NAME_PREFIX, type IscsiTargetEntry, IscsiTargets } from "./iscsi-targets.ts";
 export type { WorkReport, WorkState } from "./long-work.ts";

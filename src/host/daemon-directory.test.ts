@@ -75,6 +75,7 @@ test("the endpoints are written as a whole and removed at the end", async () => 
     nbd: ["127.0.0.1:1"],
     iscsi: [],
     http: ["127.0.0.1:2"],
+    peer: ["127.0.0.1:3"],
     url: "http://127.0.0.1:2",
   };
   await directory.writeEndpoints(endpoints);

@@ -6,6 +6,8 @@
  *     admin.key       token.key            endpoints.json       nbd.sock
  *     reservations/   persistent reservations and SANITIZE that is not complete, by the volume's UUID
  *     stacks/         descriptions of the volumes that are stacks, by name
+ *     filesync/       synchronizations of directory trees with their keys, and their journals, by name
+ *     filesync-targets/   roots that other daemons' synchronizations write to, with their keys, by name
  *     checksums/      of token writes, kept of files and exports between two openings (docs/formats/kept-checksums.md)
  *
  * Always holds: looking changes nothing; a pool appears under its name only when it was made whole; what a
@@ -30,6 +32,8 @@ const TOKEN_KEY = "token.key";
 const RESERVATIONS = "reservations";
 const STACKS = "stacks";
 const CHECKSUMS = "checksums";
+const FILESYNCS = "filesync";
+const FILESYNC_TARGETS = "filesync-targets";
 const ENDPOINTS = "endpoints.json";
 const NBD_SOCKET = "nbd.sock";
 /** Also what file systems put into their top folders. */
@@ -41,6 +45,8 @@ const OWN_NAMES = [
   RESERVATIONS,
   STACKS,
   CHECKSUMS,
+  FILESYNCS,
+  FILESYNC_TARGETS,
   ENDPOINTS,
   NBD_SOCKET,
   "lost+found",
@@ -55,6 +61,7 @@ export interface Endpoints {
   readonly nbd: readonly string[];
   readonly iscsi: readonly string[];
   readonly http: readonly string[];
+  readonly peer: readonly string[];
   /** Of the HTTP API, with its scheme. */
   readonly url: string;
 }
@@ -65,6 +72,8 @@ export class DaemonDirectory {
   readonly tokenKeyFile: string;
   readonly reservations: TextFolder;
   readonly stacks: TextFolder;
+  readonly filesyncs: TextFolder;
+  readonly filesyncTargets: TextFolder;
   readonly nbdSocket: string;
   readonly hasPool: boolean;
   readonly #wasAbsent: boolean;
@@ -84,6 +93,8 @@ export class DaemonDirectory {
     this.tokenKeyFile = join(options.path, TOKEN_KEY);
     this.reservations = new TextFolder(join(options.path, RESERVATIONS));
     this.stacks = new TextFolder(join(options.path, STACKS));
+    this.filesyncs = new TextFolder(join(options.path, FILESYNCS));
+    this.filesyncTargets = new TextFolder(join(options.path, FILESYNC_TARGETS));
     this.nbdSocket = socketPath(join(options.path, NBD_SOCKET));
   }
 
@@ -129,6 +140,11 @@ export class DaemonDirectory {
   /** The disk of the kept checksums; the directory is made when absent. */
   openChecksums(): Promise<Disk> {
     return openDirectoryDisk(join(this.path, CHECKSUMS));
+  }
+
+  /** What a synchronization has noted and not yet sent. */
+  journalFile(name: string): string {
+    return join(this.path, FILESYNCS, `${name}.journal`);
   }
 
   /** Makes a pool with `format`, which may fail; then nothing of it stays. */

@@ -1,15 +1,18 @@
 /**
- * One accepted socket as a ByteStream.
+ * One socket, accepted or dialed, as a ByteStream.
  *
  * Always holds: the receiver hears nothing after `closed`, which comes exactly once; bytes are delivered from
- * the receiver's own memory, filled by the kernel where Node allows it (`accepted-socket.ts`), else copied.
+ * the receiver's own memory, filled by the kernel where Node allows it (`accepted-socket.ts`), else copied, as under TLS.
  */
 import type { OnReadOpts, Socket } from "node:net";
-import { TLSSocket } from "node:tls";
+import { TLSSocket, type TLSSocketOptions } from "node:tls";
+import { RopewalkError } from "../base/errors.ts";
 import type { ByteStream, Peer, StreamReceiver, TlsIdentity } from "../ports/mod.ts";
 import type { BusyPoll } from "./busy-poll.ts";
+import { hostClock } from "./clock.ts";
+import { CopiedDelivery } from "./copied-delivery.ts";
 import { partsBehind, writeDirectly } from "./direct-write.ts";
-import { clientRefusal, tlsSettings } from "./tls-identity.ts";
+import { clientRefusal, type HandshakeWatch, tlsSettings } from "./tls-identity.ts";
 
 /** Node asks once more after the last byte. */
 const NOWHERE = Buffer.alloc(1);
@@ -25,8 +28,10 @@ export class SocketStream implements ByteStream {
   #plain = true;
   #closed = false;
   #error: Error | undefined;
-  /** Arrived, but not yet copied to the receiver. */
-  #pending: Uint8Array[] = [];
+  /** Where the kernel does not fill the receiver's memory itself. */
+  #copies: CopiedDelivery | undefined;
+  /** Why the handshake that is under way would have failed. */
+  #explain: ((error: Error | undefined) => Error) | undefined;
 
   constructor(peer: Peer, receiver: StreamReceiver, poll: BusyPoll) {
     this.peer = peer;
@@ -51,8 +56,8 @@ export class SocketStream implements ByteStream {
     this.#socket = socket;
     socket.setNoDelay(true);
     if (this.peer.kind === "tcp") socket.setKeepAlive(true, 60_000);
-    this.#listen(socket);
-    if (delivery === "copied") socket.on("data", (bytes: Buffer) => this.#copy(bytes));
+    this.#plain = !(socket instanceof TLSSocket);
+    this.#listen(socket, delivery);
     this.#receiver.opened(this);
   }
 
@@ -88,13 +93,14 @@ export class SocketStream implements ByteStream {
 
   pause(): void {
     this.#paused = true;
-    this.#socket.pause();
+    if (this.#copies !== undefined) this.#copies.pause();
+    else this.#socket.pause();
   }
 
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    if (this.#pending.length > 0) setImmediate(() => this.#deliverPending());
+    if (this.#copies !== undefined) this.#copies.resume();
     else this.#socket.resume();
   }
 
@@ -102,13 +108,14 @@ export class SocketStream implements ByteStream {
     const plain = this.#socket;
     this.#plain = false;
     plain.removeAllListeners();
-    this.#pending = [];
-    const secure = new TLSSocket(plain, { isServer: true, ...tlsSettings(identity) });
+    this.#copies?.stop();
+    const settings = tlsSettings(identity);
+    const secure = new TLSSocket(plain, { isServer: true, ...settings } as TLSSocketOptions);
     plain.on("error", (error) => secure.destroy(error));
     plain.on("close", () => secure.destroy());
     this.#socket = secure;
     this.#paused = false;
-    this.#listen(secure);
+    if (settings.handshake !== undefined) this.#watchHandshake(secure, settings.handshake);
     secure.on("secure", () => {
       const refusal = clientRefusal(identity, secure);
       if (refusal !== undefined) {
@@ -117,7 +124,7 @@ export class SocketStream implements ByteStream {
       }
       if (!this.#closed) this.#receiver.secured();
     });
-    secure.on("data", (bytes: Buffer) => this.#copy(bytes));
+    this.#listen(secure, "copied");
   }
 
   end(): void {
@@ -125,39 +132,46 @@ export class SocketStream implements ByteStream {
   }
 
   destroy(): void {
+    this.#copies?.stop();
+    const isGone = this.#socket.closed;
     this.#socket.destroy();
+    // Its close was kept back until all was delivered, which now never is.
+    if (isGone) setImmediate(() => this.#close());
   }
 
-  #listen(socket: Socket): void {
+  /** A handshake that does not end in its time, or that the peer breaks off, fails with a clear error. */
+  #watchHandshake(secure: TLSSocket, { timeoutMs, explain }: HandshakeWatch): void {
+    const timer = hostClock.after(timeoutMs, () =>
+      secure.destroy(new RopewalkError("TIMEOUT", `the peer did not finish the TLS handshake in ${timeoutMs} ms`)),
+    );
+    this.#explain = (error) => explain(secure, error);
+    secure.on("secure", () => {
+      this.#explain = undefined;
+      timer.cancel();
+    });
+    secure.on("close", () => timer.cancel());
+  }
+
+  #listen(socket: Socket, delivery: "direct" | "copied"): void {
     socket.on("error", (error) => (this.#error ??= error));
     socket.on("end", () => {
-      if (!this.#closed) this.#receiver.ended();
+      if (this.#explain !== undefined) socket.destroy();
+      else if (delivery === "direct" && !this.#closed) this.#receiver.ended();
     });
     socket.on("close", () => {
-      if (this.#closed || socket !== this.#socket) return;
-      this.#closed = true;
-      this.#pending = [];
-      this.#receiver.closed(this.#error);
+      if (socket !== this.#socket) return;
+      if (this.#explain !== undefined) this.#error = this.#explain(this.#error);
+      if (this.#copies === undefined || this.#error !== undefined) this.#close();
+      else this.#copies.finish(() => this.#close());
     });
+    this.#copies =
+      delivery === "direct" ? undefined : new CopiedDelivery(socket, this.#receiver, () => this.#poll.arrived());
   }
 
-  #copy(bytes: Buffer): void {
-    this.#poll.arrived();
-    this.#pending.push(bytes);
-    if (this.#pending.length === 1) this.#deliverPending();
-  }
-
-  /** Copies what arrived into the receiver's memory until it pauses. */
-  #deliverPending(): void {
-    while (this.#pending.length > 0 && !this.#paused && !this.#closed) {
-      const bytes = this.#pending[0]!;
-      const target = this.#receiver.target();
-      const length = Math.min(target.length, bytes.length);
-      target.set(bytes.subarray(0, length));
-      if (length === bytes.length) this.#pending.shift();
-      else this.#pending[0] = bytes.subarray(length);
-      this.#receiver.received(length);
-    }
-    if (this.#pending.length === 0 && !this.#paused && !this.#closed) this.#socket.resume();
+  #close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#copies?.stop();
+    this.#receiver.closed(this.#error);
   }
 }

@@ -7,8 +7,9 @@ import { TemporaryFolder } from "../../test/support/temporary-folder.ts";
 import type { ByteStream, Listener, Peer, StreamAddress, StreamReceiver } from "../ports/mod.ts";
 import { acceptInto } from "./accepted-socket.ts";
 import { BusyPoll } from "./busy-poll.ts";
+import { isLoopback } from "./socket-peer.ts";
 import { SocketStream } from "./socket-stream.ts";
-import { isLoopback, SocketNetwork } from "./stream-server.ts";
+import { SocketNetwork } from "./stream-server.ts";
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 

@@ -1,24 +1,28 @@
 /**
- * The Network port on Node's sockets: listens on TCP addresses and Unix sockets.
+ * The Network port on Node's sockets: listens on TCP addresses and Unix sockets, and dials them.
  *
  * Always holds: a Unix socket file that nobody serves is replaced, one that somebody serves is left alone.
  * May fail: ADDRESS_IN_USE. A connection that fails while being accepted is dropped; listening goes on.
  */
 import { lstat, unlink } from "node:fs/promises";
-import { connect, createServer, isIP, type ListenOptions, type Server, type Socket } from "node:net";
+import { connect, createServer, type ListenOptions, type Server } from "node:net";
 import { availableParallelism } from "node:os";
 import { RopewalkError } from "../base/errors.ts";
 import type {
+  ConnectOptions,
   Listener,
   Network,
-  Peer,
   StreamAcceptor,
   StreamAddress,
+  StreamReceiver,
   TlsFiles,
   TlsIdentity,
 } from "../ports/mod.ts";
 import { acceptInto } from "./accepted-socket.ts";
 import { BusyPoll } from "./busy-poll.ts";
+import { dial } from "./dialed-socket.ts";
+import { makePskIdentity } from "./pair-secret.ts";
+import { LatePeer, peerOf } from "./socket-peer.ts";
 import { SocketStream } from "./socket-stream.ts";
 import { makeTlsIdentity } from "./tls-identity.ts";
 
@@ -27,16 +31,37 @@ const BACKLOG = 1024;
 /** How long the loop looks for the next request before it sleeps (docs/decisions/busy-poll.md). */
 const POLL_US = 50;
 
+/** How long a handshake with a shared key may take. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+export interface SocketNetworkOptions {
+  /** Microseconds; 0 leaves all waiting to the kernel, the default where there is only one processor. */
+  readonly pollUs?: number | undefined;
+  /** Told how long each turn of the loop took while it polls. */
+  readonly onTurn?: (lengthMs: number) => void;
+  /** Of TLS with a shared key, at the accepting end; default 10,000. */
+  readonly handshakeTimeoutMs?: number;
+}
+
 export class SocketNetwork implements Network {
   readonly #poll: BusyPoll;
+  readonly #handshakeTimeoutMs: number;
 
-  /** `pollUs`: microseconds; 0 leaves all waiting to the kernel, the default where there is only one processor. */
-  constructor({ pollUs, onTurn }: { pollUs?: number | undefined; onTurn?: (lengthMs: number) => void } = {}) {
+  constructor({ pollUs, onTurn, handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS }: SocketNetworkOptions = {}) {
+    this.#handshakeTimeoutMs = handshakeTimeoutMs;
     this.#poll = new BusyPoll(pollUs ?? (availableParallelism() > 1 ? POLL_US : 0), onTurn);
   }
 
   tlsIdentity(files: TlsFiles): TlsIdentity {
     return makeTlsIdentity(files);
+  }
+
+  pskIdentity(keyOf: (identity: string) => Uint8Array | undefined): TlsIdentity {
+    return makePskIdentity(keyOf, this.#handshakeTimeoutMs);
+  }
+
+  connect(address: StreamAddress, receiver: StreamReceiver, options: ConnectOptions): void {
+    dial(address, receiver, options, this.#poll);
   }
 
   async listen(address: StreamAddress, accept: StreamAcceptor): Promise<Listener> {
@@ -77,47 +102,6 @@ function serve(server: Server, accept: StreamAcceptor, address: StreamAddress, p
     },
     () => {},
   );
-}
-
-class LatePeer implements Peer {
-  readonly kind: "tcp" | "unix";
-  readonly #address: StreamAddress;
-  #known: Peer | undefined;
-
-  constructor(address: StreamAddress) {
-    this.kind = address.kind;
-    this.#address = address;
-  }
-
-  learn(socket: Socket): void {
-    this.#known = peerOf(this.#address, socket);
-  }
-
-  get loopback(): boolean {
-    return this.#known?.loopback ?? this.kind === "unix";
-  }
-
-  get description(): string {
-    return this.#known?.description ?? this.kind;
-  }
-
-  get localAddress(): string | undefined {
-    return this.#known?.localAddress;
-  }
-}
-
-function peerOf(address: StreamAddress, socket: Socket): Peer {
-  if (address.kind === "unix") return { kind: "unix", loopback: true, description: "unix" };
-  const host = socket.remoteAddress ?? "";
-  const description = `${host}:${socket.remotePort ?? 0}`;
-  return { kind: "tcp", loopback: isLoopback(host), description, localAddress: socket.localAddress };
-}
-
-/** Whether a numeric address can only be reached from this machine. */
-export function isLoopback(host: string): boolean {
-  const plain = host.toLowerCase().startsWith("::ffff:") ? host.slice(7) : host;
-  if (isIP(plain) === 4) return plain.startsWith("127.");
-  return plain === "::1" || plain === "localhost";
 }
 
 function listening(server: Server, address: StreamAddress): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * Certificates for the streams' TLS. Always holds: TLS 1.2 at least; with a client authority a client without
+ * What a stream speaks TLS with as the server, and certificates for it (shared keys: `pair-secret.ts`). Always holds: TLS 1.2 at least; with a client authority a client without
  * a certificate of its is turned away.
  */
 import { createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
@@ -10,6 +10,16 @@ export interface TlsSettings {
   readonly secureContext: SecureContext;
   readonly requestCert: boolean;
   readonly rejectUnauthorized: boolean;
+  /** The key of the identity that the client gives; undefined ends the handshake. */
+  readonly pskCallback?: (socket: TLSSocket, identity: string) => Uint8Array | undefined;
+  /** With it the stream itself watches over the handshake. */
+  readonly handshake?: HandshakeWatch;
+}
+
+export interface HandshakeWatch {
+  readonly timeoutMs: number;
+  /** What `closed` is told when the handshake ended with `error`, or just ended. */
+  readonly explain: (socket: TLSSocket, error: Error | undefined) => Error;
 }
 
 /** INVALID_CONFIG when the texts are no certificate, key and authority that belong together. */

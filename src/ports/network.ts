@@ -1,5 +1,5 @@
 /**
- * Byte streams that others open to us, as a port: TCP and Unix sockets in the daemon, pairs in memory in tests.
+ * Byte streams, accepted and dialed, as a port: TCP and Unix sockets in the daemon, pairs in memory in tests.
  *
  * Always holds: the receiver owns the memory that bytes arrive in (`target`), so nothing is copied on the way;
  * of a stream at most one batch of parts is queued, the next `write` waits for `drained`. Callbacks come one
@@ -12,10 +12,11 @@ export type StreamAddress =
 
 /** Who is at the other end. */
 export interface Peer {
-  readonly kind: "tcp" | "unix";
+  /** `process`: the standard input and output of a program, which may speak for somebody far away. */
+  readonly kind: "tcp" | "unix" | "process";
   /** Nobody outside this machine can be at the other end. */
   readonly loopback: boolean;
-  /** For logs: `127.0.0.1:40312`, `unix`. */
+  /** For logs: `127.0.0.1:40312`, `unix`, `ssh://HOST`. */
   readonly description: string;
   /** The numeric address, without a port, that it came to; of TCP only, and undefined while that is not known. */
   readonly localAddress?: string | undefined;
@@ -23,7 +24,7 @@ export interface Peer {
 
 declare const tlsIdentityBrand: unique symbol;
 
-/** A server's certificate and key, checked when it was made; opaque outside the host. */
+/** What a server shows or asks of who speaks TLS with it, checked when it was made; opaque outside the host. */
 export interface TlsIdentity {
   readonly [tlsIdentityBrand]: true;
 }
@@ -34,6 +35,21 @@ export interface TlsFiles {
   readonly key: string;
   /** With it, clients must show a certificate that this authority signed. */
   readonly clientAuthority?: string;
+}
+
+/** A key that two ends share, and the name by which the accepting end finds it. */
+export interface PairSecret {
+  /** 1 to 128 bytes of UTF-8 without NUL (RFC 4279); it crosses the network in the clear. */
+  readonly identity: string;
+  /** 32 random bytes. */
+  readonly key: Uint8Array;
+}
+
+export interface ConnectOptions {
+  /** For all of it: finding the name, connecting, and TLS. */
+  readonly timeoutMs: number;
+  /** With it the stream is TLS, and both ends have proved that they know the key. */
+  readonly secret?: PairSecret | undefined;
 }
 
 export interface ByteStream {
@@ -49,7 +65,10 @@ export interface ByteStream {
   pause(): void;
   resume(): void;
 
-  /** Speaks TLS from here on, as the server. Bytes that came before are the receiver's to throw away. */
+  /**
+   * Speaks TLS from here on, as the server; of accepted streams only. Bytes that came before are the receiver's to
+   * throw away. UNAUTHORIZED, PROTOCOL_ERROR, TIMEOUT of `closed`: the handshake with a shared key failed.
+   */
   startTls(identity: TlsIdentity): void;
 
   /** Sends what is queued, then closes. */
@@ -88,6 +107,14 @@ export type StreamAcceptor = (peer: Peer) => StreamReceiver | undefined;
 export interface Network {
   /** ADDRESS_IN_USE when the address is taken or not available. A Unix socket that nobody serves is replaced. */
   listen(address: StreamAddress, accept: StreamAcceptor): Promise<Listener>;
+  /**
+   * Dials out. The receiver hears `opened` when the stream is ready, or else only `closed`, with a clause that says
+   * why: UNREACHABLE, TIMEOUT; UNAUTHORIZED when the secret is not the right one, PROTOCOL_ERROR when the other end
+   * does not speak TLS; INVALID_ARGUMENT for an address or secret that cannot be.
+   */
+  connect(address: StreamAddress, receiver: StreamReceiver, options: ConnectOptions): void;
   /** INVALID_CONFIG when certificate, key and authority are not valid or do not belong together. */
   tlsIdentity(files: TlsFiles): TlsIdentity;
+  /** For `startTls` with who dialed with a PairSecret; `keyOf` gives the 32 bytes of an identity that is known. */
+  pskIdentity(keyOf: (identity: string) => Uint8Array | undefined): TlsIdentity;
 }

@@ -22,7 +22,7 @@ import { TemporaryFolder } from "../support/temporary-folder.ts";
 
 const command = resolve(import.meta.dirname, "../../bin/ropewalk");
 const POOL_SIZE = "1GiB";
-const FREE_PORTS = ["--iscsi", "127.0.0.1:0", "--nbd", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+const FREE_PORTS = ["iscsi", "nbd", "http", "peer"].flatMap((what) => [`--${what}`, "127.0.0.1:0"]);
 
 /** A start that must fail: exit code 1 and one line on standard error, which is returned. */
 async function failedStart(...parameters: string[]): Promise<string> {
@@ -133,10 +133,11 @@ test("an address in use is ADDRESS_IN_USE and nothing is made", async () => {
   const address = `127.0.0.1:${(taken.address() as { port: number }).port}`;
   const data = folder.file("data");
   for (const parameters of [
-    ["--http", address, "--iscsi", "127.0.0.1:0", "--nbd", "127.0.0.1:0"],
-    ["--nbd", address, "--iscsi", "127.0.0.1:0", "--http", "127.0.0.1:0"],
-    ["--iscsi", address, "--nbd", "127.0.0.1:0", "--http", "127.0.0.1:0"],
-    ["--nbd", "192.0.2.1:1", "--iscsi", "127.0.0.1:0", "--insecure", "--http", "127.0.0.1:0"],
+    [...FREE_PORTS, "--http", address],
+    [...FREE_PORTS, "--nbd", address],
+    [...FREE_PORTS, "--iscsi", address],
+    [...FREE_PORTS, "--peer", address],
+    [...FREE_PORTS, "--nbd", "192.0.2.1:1", "--insecure"],
   ])
     assert.match(await failedStart("--data", data, ...parameters), /ADDRESS_IN_USE: /, parameters.join(" "));
   taken.close();

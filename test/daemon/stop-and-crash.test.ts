@@ -78,6 +78,8 @@ test("a second daemon on the same data directory is refused with one line, and t
     "127.0.0.1:0",
     "--http",
     "127.0.0.1:0",
+    "--peer",
+    "127.0.0.1:0",
   );
   assert.equal(second.code, 1);
   assert.match(second.stderr.trimEnd(), /^ropewalk: POOL_IN_USE: [^\n]+$/);

@@ -78,6 +78,8 @@ test(
       "127.0.0.1:0",
       "--http",
       "127.0.0.1:0",
+      "--peer",
+      "127.0.0.1:0",
     ];
     const daemon = spawn(command(), parameters, {
       stdio: ["ignore", "pipe", "pipe"],

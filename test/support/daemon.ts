@@ -32,6 +32,7 @@ export interface Endpoints {
   readonly nbd: readonly string[];
   readonly iscsi: readonly string[];
   readonly http: readonly string[];
+  readonly peer: readonly string[];
 }
 
 export interface DaemonEnd {
@@ -91,6 +92,8 @@ export class Daemon implements AsyncDisposable {
       "--nbd",
       "127.0.0.1:0",
       "--http",
+      "127.0.0.1:0",
+      "--peer",
       "127.0.0.1:0",
     ];
     const { poolSize, flags, wrapper, environment } = this.#options;

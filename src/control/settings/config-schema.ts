@@ -135,6 +135,12 @@ export const ConfigSchema = Type.Object(
         maximum: 3600,
       }),
     }),
+    peer: section({
+      address: text(
+        "HOST:PORT that other daemons' synchronizations come to; port 0 picks a free one. Off loopback always TLS by the key of the pair.",
+      ),
+      connectionsMax: count("Connections at once; one more is refused.", { minimum: 1, maximum: 65_536 }),
+    }),
     pool: section({
       size: size("Limit of the pool's size."),
       nodeCache: size("Memory for maps."),

@@ -37,6 +37,8 @@ export const SETTING_NAMES: Record<string, { environment: string; flag?: string;
   "http.tls.key": { environment: "ROPEWALK_HTTP_TLS_KEY", form: "text" },
   "http.connectionsMax": { environment: "ROPEWALK_HTTP_CONNECTIONS_MAX", form: "integer" },
   "http.requestSeconds": { environment: "ROPEWALK_HTTP_REQUEST_SECONDS", form: "integer" },
+  "peer.address": { environment: "ROPEWALK_PEER", flag: "--peer", form: "text" },
+  "peer.connectionsMax": { environment: "ROPEWALK_PEER_CONNECTIONS_MAX", form: "integer" },
   "pool.size": { environment: "ROPEWALK_POOL_SIZE", flag: "--pool-size", form: "text" },
   "pool.nodeCache": { environment: "ROPEWALK_POOL_NODE_CACHE", form: "text" },
   "pool.collectAboveRatio": { environment: "ROPEWALK_POOL_COLLECT_ABOVE_RATIO", form: "number" },

@@ -41,6 +41,11 @@ export interface Settings {
     readonly connectionsMax: number | undefined;
     readonly requestTimeoutMs: number | undefined;
   };
+  /** Where other daemons come to. */
+  readonly peer: {
+    readonly address: Address;
+    readonly connectionsMax: number | undefined;
+  };
   readonly pool: {
     readonly sizeBytes: number | undefined;
     readonly nodeCacheBytes: number | undefined;
@@ -61,6 +66,7 @@ export const SETTINGS_DEFAULT = {
   data: "./ropewalk-data",
   nbdAddress: "127.0.0.1:10809",
   httpAddress: "127.0.0.1:7430",
+  peerAddress: "127.0.0.1:7431",
   logLevel: "info",
 } as const;
 
@@ -102,6 +108,10 @@ export function resolveSettings(sources: readonly GivenSettings[]): Settings {
     ...served,
     adminKeyFile: reader.text("adminKeyFile", notEmpty),
     logLevel: reader.text("logLevel", parseLogLevel) ?? SETTINGS_DEFAULT.logLevel,
+    peer: {
+      address: reader.text("peer.address", parseAddress) ?? parseAddress(SETTINGS_DEFAULT.peerAddress),
+      connectionsMax: reader.number("peer.connectionsMax", connections),
+    },
     pool: {
       sizeBytes: reader.size("pool.size"),
       nodeCacheBytes: reader.size("pool.nodeCache"),

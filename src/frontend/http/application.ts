@@ -15,6 +15,8 @@ import type { BearerKey } from "./bearer-key.ts";
 import { addCopyRoutes } from "./copy-routes.ts";
 import type { ConnectionCounts } from "./daemon-metrics.ts";
 import { answerToParserError, asAnswer } from "./error-reply.ts";
+import { addFilesyncRoutes } from "./filesync-routes.ts";
+import { addFilesyncTargetRoutes } from "./filesync-target-routes.ts";
 import type { IscsiCounts } from "./iscsi-metrics.ts";
 import { addOpenRoutes } from "./open-routes.ts";
 import { addPoolRoutes } from "./pool-routes.ts";
@@ -170,7 +172,7 @@ function addRoutes(app: Application, options: ApplicationOptions): void {
         title: "Ropewalk",
         version: options.version,
         description:
-          "Volumes, snapshots, clones and token copies of a storage pool. Errors are {code, message}.",
+          "Volumes, snapshots, clones and token copies of a storage pool, and replication of directory trees. Errors are {code, message}.",
       },
       components: { securitySchemes: { adminKey: { type: "http", scheme: "bearer" } } },
       security: [{ adminKey: [] }],
@@ -184,6 +186,8 @@ function addRoutes(app: Application, options: ApplicationOptions): void {
     addSnapshotRoutes(inside);
     addTokenRoutes(inside, options);
     addCopyRoutes(inside);
+    addFilesyncRoutes(inside);
+    addFilesyncTargetRoutes(inside);
     addPoolRoutes(inside);
     addOpenRoutes(inside, options);
     scope.get("/api/openapi.json", { schema: { hide: true } }, () => app.swagger());

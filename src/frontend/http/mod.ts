@@ -4,6 +4,18 @@ export { HTTP_LIMITS_DEFAULT, type HttpLimits, type HttpLog } from "./applicatio
 export { BearerKey } from "./bearer-key.ts";
 export type { CopyJson, CopyWorkJson, StartCopyJson, ZeroedJson, ZeroJson } from "./copy-json.ts";
 export type { ErrorJson } from "./error-json.ts";
+export type {
+  AddFilesyncJson,
+  AddFilesyncTargetJson,
+  FilesyncJson,
+  FilesyncSyncJson,
+  FilesyncSyncWorkJson,
+  FilesyncTargetJson,
+  FilesyncVerificationJson,
+  FilesyncVerificationWorkJson,
+  MadeFilesyncTargetJson,
+  SyncFilesyncJson,
+} from "./filesync-json.ts";
 export { HttpServer } from "./http-server.ts";
 export { openApiDocument } from "./open-api-document.ts";
 export type { CreateSnapshotJson, DifferenceJson, SnapshotJson } from "./snapshot-json.ts";

@@ -6,6 +6,7 @@ import type { Control } from "../../control/mod.ts";
 import type { Api } from "./api.ts";
 import { addDaemonMetrics, addPoolMetrics, type ConnectionCounts } from "./daemon-metrics.ts";
 import { errorResponses } from "./error-json.ts";
+import { addFilesyncMetrics } from "./filesync-metrics.ts";
 import { addIscsiMetrics, type IscsiCounts } from "./iscsi-metrics.ts";
 import { addTokenMetrics } from "./token-metrics.ts";
 import { volumeMetrics } from "./volume-metrics.ts";
@@ -27,6 +28,7 @@ export function addOpenRoutes(
   const registry = new Registry();
   addPoolMetrics(registry, { control, connections });
   addTokenMetrics(registry, { control });
+  addFilesyncMetrics(registry, { control });
   addDaemonMetrics(registry, { control, connections });
   addIscsiMetrics(registry, { iscsi });
 

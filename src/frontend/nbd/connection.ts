@@ -8,13 +8,22 @@
 import { asRopewalkError } from "../../base/errors.ts";
 import type { BlockDevice } from "../../device/mod.ts";
 import type { ByteStream, StreamReceiver, TlsIdentity } from "../../ports/mod.ts";
-import { type ChunkPool, LARGE_BYTES, ReceiveWindow, ReplyQueue } from "../stream/mod.ts";
-import { ByteAccount, type ByteBudget } from "./byte-budget.ts";
+import {
+  ByteAccount,
+  type ByteBudget,
+  type ChunkPool,
+  LARGE_BYTES,
+  ProgressMark,
+  ReceiveWindow,
+  type RelievedConnection,
+  ReplyQueue,
+} from "../stream/mod.ts";
 import type { NbdCounters } from "./counters.ts";
 import { deviceError } from "./export-facts.ts";
 import type { NbdExports } from "./exports.ts";
 import { Handshake, type TlsMode } from "./handshake.ts";
 import { type NbdLimits, PAYLOAD_PROGRESS_BYTES } from "./limits.ts";
+import { StallRelief } from "./stall-relief.ts";
 import { FLUSH_BYTES, Transmission, type TransmissionStart } from "./transmission.ts";
 
 /** What all connections of a server share. */
@@ -34,18 +43,15 @@ export interface ConnectionWorld {
   readonly report: (peer: string, sentence: string) => void;
 }
 
-/** Progress as of a look at the clock, to see later whether there was more. */
-interface ProgressMark {
-  readonly atMs: number;
-  readonly bytes: number;
-}
-
-export class Connection implements StreamReceiver {
+export class Connection implements StreamReceiver, RelievedConnection {
   readonly #world: ConnectionWorld;
   readonly #window: ReceiveWindow;
   readonly #replies: ReplyQueue;
   readonly #account: ByteAccount;
   readonly #handshake: Handshake;
+  readonly #payload = new ProgressMark();
+  readonly #leaving = new ProgressMark();
+  readonly #relief: StallRelief;
   readonly #startedMs: number;
   #transmission: Transmission | undefined;
   #device: BlockDevice | undefined;
@@ -62,16 +68,20 @@ export class Connection implements StreamReceiver {
   #endSent = false;
   #gone = false;
   #released = false;
-  #payloadMark: ProgressMark | undefined;
-  #replyMark: ProgressMark | undefined;
 
   constructor(world: ConnectionWorld) {
     this.#world = world;
     this.#startedMs = world.nowMs();
     this.#window = new ReceiveWindow(world.pool);
-    const limitBytes = world.limits.connectionBytesMax;
-    this.#account = new ByteAccount(world.budget, { limitBytes, wake: this.#soon });
+    this.#account = new ByteAccount(world.budget, world.limits.connectionBytesMax);
     this.#replies = new ReplyQueue(world.pool, this.#account, LARGE_BYTES);
+    this.#relief = new StallRelief({
+      limits: world.limits,
+      budget: world.budget,
+      account: this.#account,
+      window: this.#window,
+      replies: this.#replies,
+    });
     this.#handshake = new Handshake({
       exports: world.exports,
       tls: world.tls,
@@ -103,6 +113,7 @@ export class Connection implements StreamReceiver {
 
   received(length: number): void {
     this.#window.received(length);
+    this.#relief.proceeded();
     if (this.#finishing) this.#window.skip(this.#window.availableBytes);
     else if (this.#replies.sentBytes >= FLUSH_BYTES && this.#window.availableBytes < FLUSH_BYTES)
       this.#later();
@@ -111,6 +122,7 @@ export class Connection implements StreamReceiver {
 
   drained(): void {
     this.#replies.drained();
+    this.#relief.proceeded();
     // What has gathered goes out before anything is made.
     this.#replies.flush();
     this.#advance();
@@ -134,7 +146,6 @@ export class Connection implements StreamReceiver {
     this.#transmission?.stop();
     this.#window.close();
     this.#replies.close();
-    this.#account.leave();
     this.#releaseWhenIdle();
   }
 
@@ -152,43 +163,29 @@ export class Connection implements StreamReceiver {
   /** Closes a client that has used up its time; called every now and then. */
   check(): void {
     if (this.#gone) return;
-    const { limits, nowMs, budget } = this.#world;
+    const { limits, nowMs } = this.#world;
     const now = nowMs();
     if (this.#transmission === undefined && now - this.#startedMs > limits.handshakeTimeoutMs) {
       this.#giveUp("the handshake took too long");
       return;
     }
-    if (this.#payloadStalls(now)) {
+    const steps = Math.floor(this.#window.receivedBytes / PAYLOAD_PROGRESS_BYTES);
+    const isOwed = this.#transmission?.isOwedPayload ?? false;
+    if (this.#payload.stalledMs(now, steps, isOwed) >= limits.payloadTimeoutMs) {
       this.#giveUp("a payload did not arrive in its time");
       return;
     }
-    if (this.#repliesStall(now) && (this.#finishing || budget.waiting > 0))
-      this.#giveUp("the client takes no replies while memory is wanted");
+    const isLeaving = this.#finishing && this.#replies.isBusy;
+    if (this.#leaving.stalledMs(now, this.#replies.batchesTaken, isLeaving) >= limits.replyTimeoutMs)
+      this.#giveUp("the client is leaving and takes no replies");
   }
 
-  #payloadStalls(now: number): boolean {
-    const transmission = this.#transmission;
-    const missingBytes = transmission?.waitsFor === "nothing" ? transmission.missingPayloadBytes : undefined;
-    if (missingBytes === undefined) {
-      this.#payloadMark = undefined;
-      return false;
-    }
-    const bytes = this.#window.receivedBytes;
-    this.#payloadMark ??= { atMs: now, bytes };
-    if (now - this.#payloadMark.atMs < this.#world.limits.payloadTimeoutMs) return false;
-    if (bytes - this.#payloadMark.bytes < PAYLOAD_PROGRESS_BYTES) return true;
-    this.#payloadMark = { atMs: now, bytes };
-    return false;
+  relieve(lookMs: number): number {
+    return this.#gone ? 0 : this.#relief.relieve(lookMs);
   }
 
-  #repliesStall(now: number): boolean {
-    if (!this.#replies.isBusy) {
-      this.#replyMark = undefined;
-      return false;
-    }
-    const bytes = this.#replies.batchesTaken;
-    if (this.#replyMark?.bytes !== bytes) this.#replyMark = { atMs: now, bytes };
-    return now - this.#replyMark.atMs >= this.#world.limits.replyTimeoutMs;
+  endForMemory(): void {
+    this.#giveUp("the client takes no replies, or stalls in a payload, while memory is wanted");
   }
 
   #transmit(start: TransmissionStart): void {
@@ -202,6 +199,7 @@ export class Connection implements StreamReceiver {
       counters: this.#world.counters,
       progressed: this.#soon,
     });
+    this.#relief.transmission = this.#transmission;
     if (this.#finishing) this.#transmission.stop();
   }
 

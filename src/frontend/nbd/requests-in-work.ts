@@ -6,8 +6,7 @@
  */
 
 import type { RequestHeader } from "../../wire/nbd/mod.ts";
-import type { ReplyQueue } from "../stream/mod.ts";
-import type { ByteAccount } from "./byte-budget.ts";
+import type { ByteAccount, ReplyQueue } from "../stream/mod.ts";
 import type { NbdCounters } from "./counters.ts";
 import { deviceError, wireErrno } from "./export-facts.ts";
 import { PendingGroup, type PendingRequest } from "./pending-request.ts";

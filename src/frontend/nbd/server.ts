@@ -14,8 +14,7 @@ import type {
   StreamReceiver,
   Timer,
 } from "../../ports/mod.ts";
-import { ChunkPool } from "../stream/mod.ts";
-import { ByteBudget } from "./byte-budget.ts";
+import { ByteBudget, ChunkPool, MemoryRelief } from "../stream/mod.ts";
 import { Connection } from "./connection.ts";
 import { NbdCounters } from "./counters.ts";
 import type { NbdExports } from "./exports.ts";
@@ -34,6 +33,8 @@ export interface NbdServerOptions {
 /** How often overdue connections are looked for, within these bounds. */
 const CHECK_INTERVAL_MS_MIN = 20;
 const CHECK_INTERVAL_MS_MAX = 2_000;
+/** Of the memory for requests in work, this part is kept for connections that have little of it. */
+const RESERVED_PART = 1 / 8;
 
 export class NbdServer {
   readonly counters = new NbdCounters();
@@ -43,6 +44,7 @@ export class NbdServer {
   readonly #report: (peer: string, sentence: string) => void;
   readonly #pool: ChunkPool;
   readonly #budget: ByteBudget;
+  readonly #relief: MemoryRelief;
   readonly #connections = new Set<Connection>();
   readonly #listeners: Listener[] = [];
   #checkTimer: Timer | undefined;
@@ -54,7 +56,19 @@ export class NbdServer {
     this.#limits = { ...DEFAULT_NBD_LIMITS, ...options.limits };
     this.#report = options.report ?? (() => {});
     this.#pool = new ChunkPool(options.pageThreads);
-    this.#budget = new ByteBudget(this.#limits.totalBytesMax);
+    const { totalBytesMax, connectionBytesMax, connectionsMax, wantedStallTimeoutMs } = this.#limits;
+    const spareBytes = Math.max(0, totalBytesMax - connectionBytesMax);
+    this.#budget = new ByteBudget({
+      limitBytes: totalBytesMax,
+      fairBytes: Math.floor(totalBytesMax / connectionsMax),
+      reservedBytes: Math.min(totalBytesMax * RESERVED_PART, spareBytes),
+      short: () => this.#relief.begin(this.#budget),
+    });
+    this.#relief = new MemoryRelief({
+      clock: this.#clock,
+      stallMs: wantedStallTimeoutMs,
+      connections: this.#connections,
+    });
   }
 
   /** Bytes of memory that connections hold for what they receive and send, and for requests in work. */
@@ -109,6 +123,7 @@ export class NbdServer {
     if (this.#connections.size > 0) await this.#closing.promise;
     cut.cancel();
     this.#checkTimer?.cancel();
+    this.#relief.stop();
   }
 
   #ended(connection: Connection): void {

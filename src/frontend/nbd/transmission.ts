@@ -19,9 +19,8 @@ import {
   requestHeaderBytes,
   requestPayloadBytes,
 } from "../../wire/nbd/mod.ts";
-import type { ChunkPool, ReceiveWindow, ReplyQueue } from "../stream/mod.ts";
+import type { ByteAccount, ByteRequest, ChunkPool, ReceiveWindow, ReplyQueue } from "../stream/mod.ts";
 import type { SelectedContext } from "./block-status.ts";
-import type { ByteAccount } from "./byte-budget.ts";
 import { warmCache } from "./cache-request.ts";
 import type { NbdCounters } from "./counters.ts";
 import type { ReplyFormat } from "./export-facts.ts";
@@ -78,6 +77,8 @@ export class Transmission {
   #stage: Stage = "header";
   #payloadBytes = 0;
   #charge = 0;
+  /** The request at hand waits for memory. */
+  #awaited: ByteRequest | undefined;
   #refusal: Refusal | undefined;
   #open = true;
   /** What keeps it from taking the next request although its bytes may be there. */
@@ -107,15 +108,22 @@ export class Transmission {
     return !this.#open;
   }
 
-  /** Bytes of a payload that are still to come; undefined when none is being received. */
-  get missingPayloadBytes(): number | undefined {
-    if (this.#stage === "refusal") return this.#payloadBytes;
-    return this.#stage === "payload" ? this.#payloadBytes - this.#window.availableBytes : undefined;
+  /** The client has begun a payload, and the rest of it is still to come. */
+  get isOwedPayload(): boolean {
+    if (this.#stage === "refusal") return true;
+    return this.#stage === "payload" && this.#payloadBytes > this.#window.availableBytes;
   }
 
-  /** Takes no more requests, and gives up one whose payload is still coming. */
+  /** Bytes of the account that are held for the rest of a payload. */
+  get payloadCharge(): number {
+    return this.#stage === "payload" ? this.#charge : 0;
+  }
+
+  /** Takes no more requests, and gives up one that waits for memory or whose payload is still coming. */
   stop(): void {
     this.#open = false;
+    if (this.#awaited !== undefined) this.#world.account.cancel(this.#awaited);
+    this.#awaited = undefined;
     if (this.#stage === "payload" && this.#charge > 0) this.#world.account.give(this.#charge);
     this.#stage = "header";
   }
@@ -145,7 +153,7 @@ export class Transmission {
         continue;
       }
       if (this.#stage === "admission") {
-        if (this.#charge > 0 && !this.#world.account.take(this.#charge)) {
+        if (this.#charge > 0 && !this.#admitted()) {
           this.waitsFor = "memory";
           return;
         }
@@ -158,6 +166,22 @@ export class Transmission {
       this.#stage = "header";
       this.#execute();
     }
+  }
+
+  #admitted(): boolean {
+    const { account, progressed } = this.#world;
+    if (this.#awaited !== undefined) return false;
+    if (account.take(this.#charge)) return true;
+    this.#awaited = {
+      bytes: this.#charge,
+      granted: () => {
+        this.#awaited = undefined;
+        this.#stage = "payload";
+        progressed();
+      },
+    };
+    account.request(this.#awaited);
+    return false;
   }
 
   #congested(): boolean {

@@ -88,6 +88,32 @@ test("a peer that takes nothing has about a mebibyte of replies with the stream,
   assert.equal(pool.usedBytes, 0);
 });
 
+test("a long reply leaves a mebibyte at a time, and is paid for until all of it has left", () => {
+  const stream = new CountingStream();
+  const { pool, queue, say, given } = queueOn(stream);
+  stream.isStuck = true;
+  const memory = pool.atLeast(5 * MEBIBYTE);
+  for (let at = 0; at < 5; at++) memory.bytes.fill(at + 1, at * MEBIBYTE, (at + 1) * MEBIBYTE);
+  say("head");
+  queue.append(memory.bytes.subarray(0, 5 * MEBIBYTE), 5 * MEBIBYTE, memory);
+  memory.release();
+  say("next");
+  queue.flush();
+  while (queue.isBusy) {
+    if (queue.gatheredBytes > MEBIBYTE) assert.equal(given(), 0);
+    assert.ok(queue.sentBytes <= 2 * MEBIBYTE, String(queue.sentBytes));
+    queue.drained();
+    queue.flush();
+  }
+  assert.equal(queue.batchesTaken, 6);
+  const whole = Buffer.concat(stream.batches);
+  assert.equal(whole.subarray(0, 4).toString() + whole.subarray(-4).toString(), "headnext");
+  for (let at = 0; at < 5; at++)
+    assert.ok(whole.subarray(4 + at * MEBIBYTE, 4 + (at + 1) * MEBIBYTE).every((byte) => byte === at + 1));
+  assert.equal(given(), 5 * MEBIBYTE);
+  assert.equal(pool.usedBytes, 0);
+});
+
 test("a queue that is closed gives everything back once", () => {
   const stream = new CountingStream();
   const { pool, queue, say, given } = queueOn(stream);

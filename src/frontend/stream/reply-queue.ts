@@ -3,8 +3,8 @@
  *
  * Always holds: replies are written at `position` of the current chunk after `reserve`, and count once they are
  * committed; a region that a device still fills is taken out (`detach`) and joins when it is done (`attach`). While the
- * stream has a batch queued, the next ones gather here, each about `BATCH_BYTES` long at most, so that a peer that
- * takes its replies slowly is told from one that takes none.
+ * stream has a batch queued, the next ones gather here; none of more than twice `BATCH_BYTES` leaves in one write, so
+ * that a peer that takes its replies slowly is told from one that takes none.
  */
 import type { ByteStream } from "../../ports/mod.ts";
 import type { Chunk, ChunkPool } from "./chunk-pool.ts";
@@ -67,6 +67,11 @@ export class ReplyQueue {
 
   get queuedBytes(): number {
     return this.gatheredBytes + this.sentBytes;
+  }
+
+  /** Bytes of the account that are held for the peer. */
+  get chargedBytes(): number {
+    return this.#charge;
   }
 
   /** Queued bytes that the account does not pay for. */
@@ -174,11 +179,29 @@ export class ReplyQueue {
   }
 
   #next(): Batch | undefined {
-    if (this.#full.length > 0) return this.#full.shift();
-    const batch = this.#gathering;
-    if (batch.parts.length === 0) return undefined;
-    this.#gathering = new Batch();
-    return batch;
+    let batch = this.#full.shift();
+    if (batch === undefined) {
+      batch = this.#gathering;
+      if (batch.parts.length === 0) return undefined;
+      this.#gathering = new Batch();
+    }
+    return batch.bytes > 2 * BATCH_BYTES ? this.#headOf(batch) : batch;
+  }
+
+  /** A long reply leaves bit by bit; its memory and its charge stay with the rest. */
+  #headOf(batch: Batch): Batch {
+    const head = new Batch();
+    while (head.bytes < BATCH_BYTES) {
+      const part = batch.parts[0]!;
+      const taken = part.subarray(0, BATCH_BYTES - head.bytes);
+      head.parts.push(taken);
+      head.bytes += taken.length;
+      if (taken.length === part.length) batch.parts.shift();
+      else batch.parts[0] = part.subarray(taken.length);
+    }
+    batch.bytes -= head.bytes;
+    this.#full.unshift(batch);
+    return head;
   }
 
   #count(bytes: number, charge: number): void {

@@ -36,7 +36,7 @@ export class BundleWriter {
   #file: OpenFile | undefined;
 
   constructor(bytesMax: number) {
-    assert(bytesMax + EXTENT_BYTES * EXTENTS_MAX <= FRAME_BYTES_MAX, "a bundle fits a frame");
+    assert(bytesMax + EXTENT_BYTES * EXTENTS_MAX < FRAME_BYTES_MAX, "a bundle fits a frame");
     this.#bytesMax = bytesMax;
     this.#writer = new ByteWriter(bytesMax + EXTENT_BYTES * EXTENTS_MAX);
   }

@@ -39,15 +39,18 @@ export class ByteWriter {
   }
 
   u8(value: number): void {
-    this.#view.setUint8(this.#reserve(1), value);
+    const position = this.#reserve(1);
+    this.#view.setUint8(position, value);
   }
 
   u16(value: number): void {
-    this.#view.setUint16(this.#reserve(2), value, true);
+    const position = this.#reserve(2);
+    this.#view.setUint16(position, value, true);
   }
 
   u32(value: number): void {
-    this.#view.setUint32(this.#reserve(4), value, true);
+    const position = this.#reserve(4);
+    this.#view.setUint32(position, value, true);
   }
 
   /** An integer, two's complement when it is negative; cut to what is exact in a double. */
@@ -128,6 +131,7 @@ export class ByteWriter {
     this.#partStart = this.#position;
   }
 
+  /** Where the next bytes go. It may change `#view` and `#bytes`: call it before they are looked at. */
   #reserve(bytes: number): number {
     const start = this.#position;
     const end = start + bytes;

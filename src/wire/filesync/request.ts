@@ -24,8 +24,11 @@ import { checkPath } from "./operation.ts";
 export type Request =
   | { readonly type: "hello"; readonly hello: Hello }
   | { readonly type: "keepAlive" }
-  /** `bundle`: see `readBundle`. */
-  | { readonly type: "apply"; readonly bundle: Uint8Array }
+  /**
+   * `bundle`: see `readBundle`. `isUnordered`: on a main connection too it may be carried out beside others (copies, whose
+   * order says nothing); false where it is left out.
+   */
+  | { readonly type: "apply"; readonly bundle: Uint8Array; readonly isUnordered?: boolean }
   | { readonly type: "begin"; readonly path: TreePath }
   | {
       readonly type: "write";
@@ -82,6 +85,7 @@ function writeFields(writer: ByteWriter, request: Request): void {
     case "free":
       return;
     case "apply":
+      writer.u8(Number(request.isUnordered === true));
       writer.bytes(request.bundle);
       return;
     case "begin":
@@ -130,8 +134,10 @@ function readFields(reader: ByteReader, type: Request["type"]): Request {
     case "sync":
     case "free":
       return { type };
-    case "apply":
-      return { type, bundle: reader.rest() };
+    case "apply": {
+      const isUnordered = reader.flag();
+      return { type, bundle: reader.rest(), isUnordered };
+    }
     case "begin":
       return { type, path: reader.path() };
     case "write": {

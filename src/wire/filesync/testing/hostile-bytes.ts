@@ -1,6 +1,6 @@
 /** Hostile bytes for parsers: what is good, changed a little or much, and what the parser may do with it. */
 import assert from "node:assert/strict";
-import { RopewalkError } from "../../../base/errors.ts";
+import { type ErrorCode, RopewalkError } from "../../../base/errors.ts";
 import type { Prng } from "../../../base/prng.ts";
 
 /** Numbers that lengths and counts go wrong with. */
@@ -46,12 +46,12 @@ export function mutated(bytes: Uint8Array, prng: Prng): Uint8Array {
 }
 
 /** The value, or undefined where the parser refused; any other end is a defect. */
-export function parsedOrRefused<Value>(parse: () => Value): Value | undefined {
+export function parsedOrRefused<Value>(parse: () => Value, orCode?: ErrorCode): Value | undefined {
   try {
     return parse();
   } catch (error) {
     assert.ok(error instanceof RopewalkError, `not a catalogued error: ${String(error)}`);
-    assert.equal(error.code, "PROTOCOL_ERROR");
+    assert.ok(error.code === "PROTOCOL_ERROR" || error.code === orCode, error.code);
     assert.ok(error.message.length > 0 && error.message.length < 500);
     return undefined;
   }
@@ -63,4 +63,13 @@ export function assertInside(path: string): void {
   if (path === "") return;
   for (const name of path.split("/"))
     assert.ok(name.length >= 1 && name.length <= 255 && name !== "." && name !== "..", JSON.stringify(path));
+}
+
+/** What a parser throws whose sentence has this in it: that it refuses for another reason proves nothing. */
+export function refusedWith(sentence: string): (error: unknown) => true {
+  return (error) => {
+    assert.ok(error instanceof RopewalkError && error.code === "PROTOCOL_ERROR", String(error));
+    assert.ok(error.message.includes(sentence), `"${error.message}" does not say "${sentence}"`);
+    return true;
+  };
 }
