@@ -24,6 +24,13 @@ export const debianPackages: readonly DebianPackage[] = [
   { name: "e2fsprogs", proof: "mke2fs" },
   { name: "strace", proof: "strace" },
   { name: "openssl", proof: "openssl" },
+  { name: "openssh-client", proof: "ssh" },
+  { name: "openssh-server", proof: "sshd" },
+  { name: "attr", proof: "setfattr" },
+  { name: "acl", proof: "setfacl" },
+  { name: "unison", proof: "unison" },
+  { name: "lsyncd", proof: "lsyncd" },
+  { name: "rsync", proof: "rsync" },
 ];
 
 /** Installs what is missing and possible; says on stderr what it does and what stays missing. */

@@ -38,7 +38,7 @@ export const ERROR_CATALOGUE = {
   ),
   INVALID_ARGUMENT: entry(400, Errno.EINVAL, "An argument is missing, malformed or out of its limits."),
   INVALID_CONFIG: entry(400, Errno.EINVAL, "The configuration file, a flag or a setting is not valid."),
-  UNAUTHORIZED: entry(401, Errno.EPERM, "The admin key is missing or wrong."),
+  UNAUTHORIZED: entry(401, Errno.EPERM, "The admin key or a shared key is missing, unknown or wrong."),
   READ_ONLY: entry(403, Errno.EPERM, "The device is read-only: a snapshot, or opened so."),
   NOT_FOUND: entry(404, Errno.EINVAL, "There is no such route or object."),
   VOLUME_NOT_FOUND: entry(404, Errno.EINVAL, "There is no volume of this name."),

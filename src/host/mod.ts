@@ -14,6 +14,7 @@ export { openPageThreads } from "./page-threads/page-threads.ts";
 export { openProcessLog, type ProcessLog } from "./process-log.ts";
 export { onInterrupt, stopSignal } from "./process-signals.ts";
 export { hostRandom } from "./random.ts";
+export { handOn, type ReceiverShare, shareReceiver } from "./receiver-share.ts";
 export { readConfiguredFile, readSmallFile } from "./small-file.ts";
 export { isLoopback } from "./socket-peer.ts";
 export { openSshStream, type SshTarget } from "./ssh-stream.ts";

@@ -142,7 +142,9 @@ export class SocketStream implements ByteStream {
   /** A handshake that does not end in its time, or that the peer breaks off, fails with a clear error. */
   #watchHandshake(secure: TLSSocket, { timeoutMs, explain }: HandshakeWatch): void {
     const timer = hostClock.after(timeoutMs, () =>
-      secure.destroy(new RopewalkError("TIMEOUT", `the peer did not finish the TLS handshake in ${timeoutMs} ms`)),
+      secure.destroy(
+        new RopewalkError("TIMEOUT", `the peer did not finish the TLS handshake in ${timeoutMs} ms`),
+      ),
     );
     this.#explain = (error) => explain(secure, error);
     secure.on("secure", () => {
@@ -155,7 +157,7 @@ export class SocketStream implements ByteStream {
   #listen(socket: Socket, delivery: "direct" | "copied"): void {
     socket.on("error", (error) => (this.#error ??= error));
     socket.on("end", () => {
-      if (this.#explain !== undefined) socket.destroy();
+      if (this.#explain !== undefined) this.destroy();
       else if (delivery === "direct" && !this.#closed) this.#receiver.ended();
     });
     socket.on("close", () => {
@@ -165,7 +167,9 @@ export class SocketStream implements ByteStream {
       else this.#copies.finish(() => this.#close());
     });
     this.#copies =
-      delivery === "direct" ? undefined : new CopiedDelivery(socket, this.#receiver, () => this.#poll.arrived());
+      delivery === "direct"
+        ? undefined
+        : new CopiedDelivery(socket, this.#receiver, () => this.#poll.arrived());
   }
 
   #close(): void {

@@ -1,5 +1,5 @@
 // The HTTP front end on a free port over a small pool, for tests of the API and of its clients.
-import { Control } from "../../src/control/mod.ts";
+import { Control, type ControlOptions } from "../../src/control/mod.ts";
 import { BearerKey, HTTP_LIMITS_DEFAULT, type HttpLimits, HttpServer } from "../../src/frontend/http/mod.ts";
 import { hostClock, hostRandom } from "../../src/host/mod.ts";
 import { TOKEN_KEY_BYTES, TokenRoom } from "../../src/offload/mod.ts";
@@ -22,7 +22,10 @@ export interface ServedControl extends AsyncDisposable {
   ): Promise<{ status: number; json: unknown; headers: Headers }>;
 }
 
-export async function serveControl(limits: Partial<HttpLimits> = {}): Promise<ServedControl> {
+export async function serveControl(
+  limits: Partial<HttpLimits> = {},
+  filesync: Pick<ControlOptions, "filesyncs" | "filesyncTargets"> = {},
+): Promise<ServedControl> {
   const opened = await openSmallPool();
   const { pool } = opened;
   const machine = {
@@ -44,6 +47,7 @@ export async function serveControl(limits: Partial<HttpLimits> = {}): Promise<Se
     machine,
     stack: (_volume, device) => device,
     tokens,
+    ...filesync,
   });
   const key = "test-key-0123456789";
   const defects: object[] = [];

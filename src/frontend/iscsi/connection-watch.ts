@@ -3,9 +3,9 @@
  *
  * Always holds: it only looks, at every `verdict`; a connection that is not read, because we are busy, owes nothing more.
  */
+import { ProgressMark } from "../stream/mod.ts";
 import type { FullFeature } from "./full-feature.ts";
 import type { IscsiLimits } from "./limits.ts";
-import { ProgressMark } from "./progress-mark.ts";
 
 /** A connection at one look. */
 export interface ConnectionState {

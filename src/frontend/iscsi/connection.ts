@@ -10,8 +10,15 @@ import { AssertionFailed } from "../../base/assert.ts";
 import { asRopewalkError, type RopewalkError } from "../../base/errors.ts";
 import type { ByteStream, Random, StreamReceiver } from "../../ports/mod.ts";
 import { DEFAULT_DATA_SEGMENT_BYTES } from "../../wire/iscsi/mod.ts";
-import { type ChunkPool, ReceiveWindow, ReplyQueue, SMALL_BYTES } from "../stream/mod.ts";
-import { ByteAccount, type ByteBudget } from "./byte-budget.ts";
+import {
+  ByteAccount,
+  type ByteBudget,
+  type ChunkPool,
+  ReceiveWindow,
+  type RelievedConnection,
+  ReplyQueue,
+  SMALL_BYTES,
+} from "../stream/mod.ts";
 import { ConnectionWatch } from "./connection-watch.ts";
 import type { IscsiCounters } from "./counters.ts";
 import { FullFeature } from "./full-feature.ts";
@@ -52,7 +59,7 @@ const SENT_BYTES_MAX = 256 * 1024;
 /** One connection has at most this part of the memory for data that waits. */
 const WAITING_SHARES = 4;
 
-export class Connection implements StreamReceiver, SessionEntry {
+export class Connection implements StreamReceiver, SessionEntry, RelievedConnection {
   readonly #world: ConnectionWorld;
   readonly #window: ReceiveWindow;
   readonly #reader: PduReader;
@@ -237,12 +244,10 @@ export class Connection implements StreamReceiver, SessionEntry {
     }
   }
 
-  /** Others wait for memory; as StallRelief.relieve. */
   relieve(lookMs: number): number {
     return this.#isGone ? 0 : this.#relief.relieve(lookMs);
   }
 
-  /** It keeps memory that others wait for. */
   endForMemory(): void {
     this.#giveUp("the initiator takes no replies, or stalls in its data-out, while memory is wanted");
   }

@@ -8,8 +8,7 @@
  */
 import { RopewalkError } from "../../base/errors.ts";
 import { type DataOutPdu, NO_TAG, RejectReason, SenseKey, sense } from "../../wire/iscsi/mod.ts";
-import type { Chunk, ChunkPool } from "../stream/mod.ts";
-import type { ByteAccount } from "./byte-budget.ts";
+import type { ByteAccount, Chunk, ChunkPool } from "../stream/mod.ts";
 import type { IscsiCounters } from "./counters.ts";
 import { DataOutTransfer } from "./data-out-transfer.ts";
 import type { IscsiLimits } from "./limits.ts";

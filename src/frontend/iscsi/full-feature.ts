@@ -23,8 +23,7 @@ import {
   type TaskManagementRequestPdu,
   type TextRequestPdu,
 } from "../../wire/iscsi/mod.ts";
-import type { ChunkPool, ReplyQueue } from "../stream/mod.ts";
-import type { ByteAccount } from "./byte-budget.ts";
+import type { ByteAccount, ChunkPool, ReplyQueue } from "../stream/mod.ts";
 import { CommandWindow } from "./command-window.ts";
 import type { IscsiCounters } from "./counters.ts";
 import { DataCollector } from "./data-collector.ts";

@@ -16,8 +16,7 @@ import type {
   StreamReceiver,
   Timer,
 } from "../../ports/mod.ts";
-import { ChunkPool } from "../stream/mod.ts";
-import { ByteBudget } from "./byte-budget.ts";
+import { ByteBudget, ChunkPool, MemoryRelief } from "../stream/mod.ts";
 import { Connection } from "./connection.ts";
 import { IscsiCounters } from "./counters.ts";
 import { checkLimits, DEFAULT_ISCSI_LIMITS, type IscsiLimits } from "./limits.ts";
@@ -43,8 +42,6 @@ const CHECK_INTERVAL_MS_MAX = 2_000;
 const PORTALS_MAX = 64;
 /** Of the memory for commands in work, this part is kept for connections that have little of it. */
 const RESERVED_PART = 1 / 8;
-/** Looks in the time after which a stalled initiator gives memory back. */
-const RELIEF_LOOKS = 4;
 
 export class IscsiServer {
   readonly counters = new IscsiCounters();
@@ -56,14 +53,12 @@ export class IscsiServer {
   readonly #pool: ChunkPool;
   readonly #budget: ByteBudget;
   readonly #waitingBudget: ByteBudget;
+  readonly #relief: MemoryRelief;
   readonly #sessions: SessionTable;
   readonly #portals: IscsiPortal[];
   readonly #connections = new Set<Connection>();
   readonly #listeners: Listener[] = [];
   #checkTimer: Timer | undefined;
-  #reliefTimer: Timer | undefined;
-  /** How long connections were looked at while memory was short. */
-  #reliefMs = 0;
   #closing: PromiseWithResolvers<void> | undefined;
 
   /** INVALID_CONFIG when the limits contradict each other. */
@@ -81,9 +76,14 @@ export class IscsiServer {
       limitBytes: totalBytesMax,
       fairBytes: Math.floor(totalBytesMax / connectionsMax),
       reservedBytes: Math.min(totalBytesMax * RESERVED_PART, totalBytesMax - connectionBytesMax),
-      short: () => this.#relieveLater(),
+      short: () => this.#relief.begin(this.#budget),
     });
     this.#waitingBudget = new ByteBudget({ limitBytes: waitingBytesMax });
+    this.#relief = new MemoryRelief({
+      clock: this.#clock,
+      stallMs: this.#limits.wantedDataTimeoutMs,
+      connections: this.#connections,
+    });
     this.#sessions = new SessionTable(this.#limits.sessionsMax);
   }
 
@@ -168,7 +168,7 @@ export class IscsiServer {
     last.cancel();
     cut.cancel();
     this.#checkTimer?.cancel();
-    this.#reliefTimer?.cancel();
+    this.#relief.stop();
   }
 
   #ended(connection: Connection): void {
@@ -187,33 +187,6 @@ export class IscsiServer {
       for (const connection of this.#connections) connection.check();
       if (this.#connections.size > 0) this.#checkLater();
     });
-  }
-
-  /** While somebody waits for memory, looks again and again for initiators that stall and hold some. */
-  #relieveLater(): void {
-    if (this.#reliefTimer !== undefined) return;
-    const intervalMs = Math.max(1, this.#limits.wantedDataTimeoutMs / RELIEF_LOOKS);
-    this.#reliefTimer = this.#clock.after(intervalMs, () => {
-      this.#reliefTimer = undefined;
-      if (!this.#budget.isWanted) return;
-      this.#reliefMs += intervalMs;
-      this.#relieve();
-      this.#relieveLater();
-    });
-  }
-
-  #relieve(): void {
-    const { usedBytes } = this.#budget;
-    let largest: Connection | undefined;
-    let largestBytes = 0;
-    for (const connection of this.#connections) {
-      const keptBytes = connection.relieve(this.#reliefMs);
-      if (keptBytes <= largestBytes) continue;
-      largest = connection;
-      largestBytes = keptBytes;
-    }
-    // What was given back may be enough.
-    if (this.#budget.usedBytes === usedBytes) largest?.endForMemory();
   }
 }
 

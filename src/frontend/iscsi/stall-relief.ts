@@ -6,13 +6,11 @@
  * one that holds most. What everybody could have at once is left to it. Time is counted in looks, so that a turn of
  * ours that takes long is nobody's stall.
  */
-import type { ReceiveWindow, ReplyQueue } from "../stream/mod.ts";
-import type { ByteAccount } from "./byte-budget.ts";
+import { type ByteAccount, ProgressMark, type ReceiveWindow, type ReplyQueue } from "../stream/mod.ts";
 import type { FullFeature } from "./full-feature.ts";
 import type { IscsiLimits } from "./limits.ts";
-import { ProgressMark } from "./progress-mark.ts";
 
-export interface RelievedConnection {
+export interface StallingConnection {
   readonly limits: IscsiLimits;
   readonly account: ByteAccount;
   readonly window: ReceiveWindow;
@@ -23,7 +21,7 @@ export interface RelievedConnection {
 const PROGRESS_BYTES_MIN = 4096;
 
 export class StallRelief {
-  readonly #connection: RelievedConnection;
+  readonly #connection: StallingConnection;
   /** There is none before the login is complete. */
   session: FullFeature | undefined;
   readonly #data = new ProgressMark();
@@ -31,7 +29,7 @@ export class StallRelief {
   #suspendedAtBytes = 0;
   #suspendedAtBatches = 0;
 
-  constructor(connection: RelievedConnection) {
+  constructor(connection: StallingConnection) {
     this.#connection = connection;
   }
 

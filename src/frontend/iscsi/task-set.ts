@@ -7,7 +7,7 @@
  */
 import { AssertionFailed } from "../../base/assert.ts";
 import { SenseKey, sense, TaskAttribute } from "../../wire/iscsi/mod.ts";
-import type { ByteAccount } from "./byte-budget.ts";
+import type { ByteAccount } from "../stream/mod.ts";
 import type { IscsiLimits } from "./limits.ts";
 import type { ReplySender } from "./reply-sender.ts";
 import { type ScsiReply, ScsiStatus, type ScsiTarget } from "./scsi-target.ts";

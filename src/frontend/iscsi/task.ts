@@ -7,8 +7,7 @@
 import { assert } from "../../base/assert.ts";
 import type { AdditionalHeaders, ScsiCommandPdu } from "../../wire/iscsi/mod.ts";
 import { lunNumber, TaskAttribute } from "../../wire/iscsi/mod.ts";
-import type { Chunk, ChunkPool } from "../stream/mod.ts";
-import type { ByteAccount, ByteRequest } from "./byte-budget.ts";
+import type { ByteAccount, ByteRequest, Chunk, ChunkPool } from "../stream/mod.ts";
 import type { DataOutTransfer } from "./data-out-transfer.ts";
 import type { ScsiCommand, ScsiNexus, ScsiReply } from "./scsi-target.ts";
 

@@ -1,0 +1,71 @@
+/** Metrics of synchronizations, by name, and by target where they have several. All are read when asked for. */
+import { Counter, Gauge, type Registry } from "prom-client";
+import type { Control, FilesyncFigures } from "../../control/mod.ts";
+
+type TargetFigures = FilesyncFigures["targets"][number];
+type OfTarget = [name: string, help: string, read: (target: TargetFigures) => number];
+
+const TARGET_GAUGES: OfTarget[] = [
+  ["lag_seconds", "Age of the oldest change that is not at the target.", ({ lag }) => lag.seconds],
+  ["lag_entries", "Commands that wait for the target.", ({ lag }) => lag.entries],
+  ["lag_bytes", "Bytes that they are about to send.", ({ lag }) => lag.bytes],
+  ["connections", "Connections to the target open now.", ({ connections }) => connections],
+];
+
+const TARGET_COUNTERS: OfTarget[] = [
+  ["copied_files_total", "Files that were sent to the target.", ({ copiedFiles }) => copiedFiles],
+  ["sent_bytes_total", "Bytes that were sent to the target.", ({ sentBytes }) => sentBytes],
+  ["failures_total", "Files that could not be brought over.", ({ failures }) => failures],
+];
+
+const COUNTERS: [name: string, help: string, read: (figures: FilesyncFigures) => number][] = [
+  ["events_total", "Changes that were noticed at the source.", ({ events }) => events],
+  ["overflows_total", "Times that the kernel lost events.", ({ overflows }) => overflows],
+  ["rescans_total", "Directories that were compared again.", ({ rescans }) => rescans],
+];
+
+export function addFilesyncMetrics(registry: Registry, { control }: { control: () => Control }): void {
+  const all = () => control().filesyncs?.list() ?? [];
+  for (const [name, help, read] of TARGET_GAUGES)
+    registry.registerMetric(
+      new Gauge({
+        name: `ropewalk_filesync_${name}`,
+        help,
+        labelNames: ["name", "target"],
+        registers: [],
+        collect() {
+          // Those that were deleted are gone.
+          this.reset();
+          for (const { name, figures } of all())
+            for (const target of figures.targets) this.set({ name, target: target.to }, read(target));
+        },
+      }),
+    );
+  for (const [name, help, read] of TARGET_COUNTERS)
+    registry.registerMetric(
+      new Counter({
+        name: `ropewalk_filesync_${name}`,
+        help,
+        labelNames: ["name", "target"],
+        registers: [],
+        collect() {
+          this.reset();
+          for (const { name, figures } of all())
+            for (const target of figures.targets) this.inc({ name, target: target.to }, read(target));
+        },
+      }),
+    );
+  for (const [name, help, read] of COUNTERS)
+    registry.registerMetric(
+      new Counter({
+        name: `ropewalk_filesync_${name}`,
+        help,
+        labelNames: ["name"],
+        registers: [],
+        collect() {
+          this.reset();
+          for (const { name, figures } of all()) this.inc({ name }, read(figures));
+        },
+      }),
+    );
+}

@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { temporaryDirectory } from "../testing/temporary-directory.ts";
+import { applyBundle } from "./apply-bundle.ts";
+import { GROUP_SYNC_BYTES } from "./group-sync.ts";
+import { rootAttributes } from "./opened-root.ts";
+import { stageBundle } from "./stage-bundle.ts";
+import type { Durability, TargetReference } from "./target-job.ts";
+import { bundleOf, directoryOf, fileOf } from "./testing/temporary-target.ts";
+import { treeCalls } from "./tree-calls.ts";
+
+const EIO = 5;
+
+function target(t: TestContext, durability: Durability = "batch"): TargetReference {
+  const path = temporaryDirectory(t);
+  const { device, inode } = rootAttributes(path);
+  return {
+    root: { path, device, inode },
+    deletes: "mirror",
+    durability,
+    abilities: {
+      extendedAttributes: true,
+      accessControlLists: true,
+      deviceNodes: true,
+      ownership: true,
+      foldsCase: false,
+      nameBytesMax: 255,
+      freeBytes: 0,
+    },
+    session: "0123456789ab",
+    sync: new SharedArrayBuffer(GROUP_SYNC_BYTES),
+  };
+}
+
+function job(reference: TargetReference, bytes: Uint8Array, bundle = 1) {
+  return { target: reference, bytes, bundle, nowMs: 0, live: [reference.session] };
+}
+
+/** The named calls from now on, in their order; `results` instead of those of the kernel. */
+function recorded(t: TestContext, results: Partial<Record<"syncfs" | "fdatasync", number>> = {}): string[] {
+  const calls: string[] = [];
+  for (const name of ["pwrite", "syncfs", "fdatasync", "renameat2", "fchown", "fchmod"] as const) {
+    const real = treeCalls[name] as (...values: unknown[]) => number;
+    const given = results[name as "syncfs"];
+    const recording = (...values: unknown[]): number => {
+      calls.push(name);
+      return given ?? real(...values);
+    };
+    Object.assign(treeCalls, { [name]: recording });
+    t.after(() => Object.assign(treeCalls, { [name]: real }));
+  }
+  return calls;
+}
+
+function runsOf(calls: readonly string[]): string[] {
+  return calls.filter((call, index) => call !== calls[index - 1]);
+}
+
+test("one sync stands between the content of many files and their names", (t) => {
+  const calls = recorded(t);
+  const files = Array.from({ length: 50 }, (_, n) => fileOf(`d${n % 3}/f${n}`, "content"));
+  const { result } = applyBundle(job(target(t), bundleOf(directoryOf("d0"), ...files)));
+  assert.equal(result.done, 51);
+  const visible = calls.filter((call) => call !== "fchmod" && call !== "fchown");
+  assert.deepEqual(runsOf(visible), ["pwrite", "syncfs", "renameat2"]);
+  assert.equal(calls.filter((call) => call === "syncfs").length, 1);
+});
+
+test("content of few files is made durable file by file, before their names", (t) => {
+  const calls = recorded(t);
+  applyBundle(job(target(t), bundleOf(fileOf("a", "1"), fileOf("b", "2"))));
+  assert.deepEqual(
+    calls.filter((call) => call !== "fchmod" && call !== "fchown"),
+    ["pwrite", "fdatasync", "pwrite", "fdatasync", "renameat2", "renameat2"],
+  );
+});
+
+test("without durability nothing waits for the disk", (t) => {
+  const calls = recorded(t);
+  const files = Array.from({ length: 20 }, (_, n) => fileOf(`f${n}`, "content"));
+  assert.equal(applyBundle(job(target(t, "none"), bundleOf(...files))).result.done, 20);
+  assert.equal(calls.includes("syncfs") || calls.includes("fdatasync"), false);
+});
+
+test("owner and mode cost no call where creation gives them", (t) => {
+  const calls = recorded(t);
+  const files = Array.from({ length: 20 }, (_, n) => fileOf(`f${n}`, "", { attributes: { mode: 0o600 } }));
+  applyBundle(job(target(t), bundleOf(...files)));
+  assert.deepEqual(
+    calls.filter((call) => call === "fchown"),
+    [],
+  );
+  assert.ok(calls.filter((call) => call === "fchmod").length <= 1);
+});
+
+for (const [count, call] of [
+  [3, "fdatasync"],
+  [20, "syncfs"],
+] as const)
+  test(`files whose ${call} failed get no names, and leave nothing behind`, (t) => {
+    const reference = target(t);
+    const { path } = reference.root;
+    writeFileSync(join(path, "f0"), "old");
+    const calls = recorded(t, { syncfs: -EIO, fdatasync: -EIO });
+    const files = Array.from({ length: count }, (_, n) => fileOf(`f${n}`, "new"));
+    const { result } = applyBundle(job(reference, bundleOf(...files)));
+    assert.deepEqual([result.done, result.failures.length], [0, count]);
+    assert.deepEqual([...new Set(result.failures.map((failure) => failure.errno))], ["EIO"]);
+    assert.deepEqual([calls.includes(call), calls.includes("renameat2")], [true, false]);
+    assert.deepEqual(readdirSync(path), ["f0"]);
+    assert.equal(readFileSync(join(path, "f0"), "latin1"), "old");
+  });
+
+test("staging a part shows nothing but directories, and the bundle then only gives names", (t) => {
+  const reference = target(t);
+  const { path } = reference.root;
+  mkdirSync(join(path, "d"));
+  const bytes = bundleOf(...Array.from({ length: 10 }, (_, n) => fileOf(`d/f${n}`, "content")));
+  const { staged } = stageBundle({ target: reference, bytes, bundle: 1, first: 0 }).result;
+  assert.deepEqual([...new Set(staged)], [1]);
+  assert.equal(
+    readdirSync(join(path, "d")).every((name) => name.startsWith(".ropewalk-")),
+    true,
+  );
+  const calls = recorded(t);
+  assert.equal(applyBundle({ ...job(reference, bytes), staged }).result.done, 10);
+  assert.deepEqual(runsOf(calls), ["syncfs", "renameat2"]);
+  assert.equal(readdirSync(join(path, "d")).length, 10);
+});

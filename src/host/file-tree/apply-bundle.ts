@@ -1,0 +1,421 @@
+/**
+ * Carries out the operations of a bundle, one after the other.
+ *
+ * Always holds: what can be seen happens in the order of the operations; one that fails does not stop the others. Paths
+ * are worked on in directories opened below the root; a name made is a temporary first, then renamed over what is there.
+ * What is in the way and must go goes by the policy: removed (mirror), moved (trash), or EEXIST (keep).
+ */
+import { constants } from "node:fs";
+import type { TreePath } from "../../ports/file-tree.ts";
+import { type Operation, readBundle, type WireAttributes } from "../../wire/filesync/mod.ts";
+import {
+  type FailedStep,
+  makeAttributes,
+  NamedHolder,
+  OpenHolder,
+  type WantedAttributes,
+} from "./apply-attributes.ts";
+import { EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, errnoName } from "./errno-names.ts";
+import { lastStatus } from "./last-status.ts";
+import { type OpenedRoot, withRoot } from "./opened-root.ts";
+import { removeLeftovers, removeName, removeTree } from "./remove-tree.ts";
+import { writeFully } from "./stage-file.ts";
+import { StagedContent } from "./staged-content.ts";
+import { nameOf, parentOf, TargetDirectories, type TargetDirectory } from "./target-directories.ts";
+import {
+  isOwnPath,
+  type LostKind,
+  LostKinds,
+  type OperationFailure,
+  type TargetReference,
+  temporaryName,
+} from "./target-job.ts";
+import { copied, type Handed } from "./thread-jobs.ts";
+import { moveToTrash } from "./trash.ts";
+import { OPEN_DIRECTORY, OPEN_FILE, treeCalls } from "./tree-calls.ts";
+
+const NEW_DIRECTORY_MODE = 0o700;
+const KIND_BITS = { fifo: 0o010000, socket: 0o140000, character: 0o020000, block: 0o060000 } as const;
+const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;
+/** Others may put something in the way again and again. */
+const TRIES_MAX = 4;
+
+export interface ApplyJob {
+  readonly target: TargetReference;
+  readonly bytes: Uint8Array;
+  readonly bundle: number;
+  /** Milliseconds since 1970, for the trash. */
+  readonly nowMs: number;
+  /** Operations whose content `stageBundle` has staged: 1. */
+  readonly staged?: Uint8Array;
+  /** Sessions whose temporaries are in use. */
+  readonly live: readonly string[];
+}
+
+export interface AppliedBundle {
+  readonly done: number;
+  readonly failures: readonly OperationFailure[];
+  readonly lost: readonly LostKind[];
+}
+
+type Op<Name extends Operation["op"]> = Operation & { readonly op: Name };
+
+class BundleRun {
+  readonly #job: ApplyJob;
+  readonly #operations: readonly Operation[];
+  readonly #directories: TargetDirectories;
+  readonly #content: StagedContent;
+  readonly #lost = new LostKinds();
+  readonly #failures: OperationFailure[] = [];
+  #index = 0;
+  #hasFailed = false;
+
+  constructor(root: OpenedRoot, job: ApplyJob) {
+    const { target, bundle } = job;
+    this.#job = job;
+    this.#operations = readBundle(job.bytes);
+    this.#directories = new TargetDirectories(root);
+    this.#content = new StagedContent({
+      target,
+      directories: this.#directories,
+      operations: this.#operations,
+      lost: this.#lost,
+      bundle,
+      first: 0,
+    });
+    if (job.staged === undefined) return;
+    this.#content.staged.set(job.staged);
+    this.#content.sync();
+  }
+
+  run(): AppliedBundle {
+    let done = 0;
+    try {
+      for (const [index, operation] of this.#operations.entries()) {
+        this.#index = index;
+        this.#hasFailed = false;
+        this.#directories.settle();
+        this.#apply(operation);
+        if (!this.#hasFailed) done += 1;
+      }
+    } finally {
+      this.#directories.close();
+    }
+    return { done, failures: this.#failures, lost: this.#lost.all };
+  }
+
+  #fail(result: number, doing: string, path: TreePath): void {
+    this.#failures.push({ operation: this.#index, path, errno: errnoName(result), doing });
+    this.#hasFailed = true;
+  }
+
+  /** Tells of a result that is no success. */
+  #check(result: number, doing: string, path: TreePath): boolean {
+    if (result < 0) this.#fail(result, doing, path);
+    return result >= 0;
+  }
+
+  #checkStep(failed: FailedStep | undefined, path: TreePath): void {
+    if (failed !== undefined) this.#fail(failed.result, failed.doing, path);
+  }
+
+  #apply(operation: Operation): void {
+    const path = operation.op === "rename" ? operation.from : operation.path;
+    const other =
+      operation.op === "rename" ? operation.to : operation.op === "link" ? operation.existing : "";
+    if (isOwnPath(path) || isOwnPath(other)) {
+      this.#fail(-EPERM, "work on a name of Ropewalk's own", path);
+      return;
+    }
+    this.#lost.at(this.#index, path);
+    switch (operation.op) {
+      case "makeDirectory":
+        this.#makeDirectory(operation);
+        break;
+      case "file":
+        this.#file(operation);
+        break;
+      case "symlink":
+      case "special":
+        this.#node(operation);
+        break;
+      case "link":
+        this.#link(operation);
+        break;
+      case "rename":
+        this.#rename(operation);
+        break;
+      case "remove":
+        this.#remove(operation);
+        break;
+      case "attributes":
+        this.#attributes(operation);
+        break;
+      case "truncate":
+      case "writeRange":
+        this.#change(operation);
+        break;
+    }
+  }
+
+  /** The directory that a name is made in; undefined after a failure was told. */
+  #parent(path: TreePath): TargetDirectory | undefined {
+    const opened = this.#directories.openOrMake(parentOf(path));
+    if (typeof opened !== "number") return opened;
+    this.#fail(opened, "open the directory", path);
+    return undefined;
+  }
+
+  /** Removes by the policy what stands where something of another kind is to be. */
+  #clear(directory: TargetDirectory, path: TreePath): number {
+    const { target, nowMs } = this.#job;
+    if (target.deletes === "keep") return -EEXIST;
+    const name = nameOf(path);
+    const result =
+      target.deletes === "mirror"
+        ? removeTree(directory.fd, name)
+        : moveToTrash(this.#directories, { directory: directory.fd, name, path }, nowMs);
+    return result === -ENOENT ? 0 : result;
+  }
+
+  /** Calls `put` until nothing is in the way any more. */
+  #putOver(directory: TargetDirectory, path: TreePath, put: () => number): number {
+    for (let tries = 1; ; tries += 1) {
+      const result = put();
+      const isInTheWay =
+        result === -EISDIR || result === -EEXIST || result === -ENOTDIR || result === -ENOTEMPTY;
+      if (!isInTheWay || tries === TRIES_MAX) return result;
+      const cleared = this.#clear(directory, path);
+      if (cleared < 0) return cleared;
+      this.#directories.forget();
+    }
+  }
+
+  #makeDirectory(operation: Op<"makeDirectory">): void {
+    const { path } = operation;
+    if (path === "") {
+      this.#attributes({ ...operation, op: "attributes" });
+      return;
+    }
+    const directory = this.#parent(path);
+    if (directory === undefined) return;
+    const name = nameOf(path);
+    const result = this.#putOver(directory, path, () => {
+      const made = treeCalls.mkdirat(directory.fd, name, NEW_DIRECTORY_MODE);
+      if (made !== -EEXIST) return made;
+      const found = treeCalls.statat(directory.fd, name);
+      if (found < 0) return found;
+      return lastStatus.kind === "directory" ? 0 : -EEXIST;
+    });
+    if (this.#check(result, "mkdir", path))
+      this.#checkStep(this.#setAttributes(directory.fd, name, this.#enterable(operation)), path);
+  }
+
+  /** For a user that is not root: files are to be made in it. Its own `attributes` follow behind them. */
+  #enterable(operation: Op<"makeDirectory">): WantedAttributes {
+    if (this.#job.target.abilities.ownership) return operation;
+    const { attributes, extended } = operation;
+    return { extended, attributes: { ...attributes, mode: attributes.mode | NEW_DIRECTORY_MODE } };
+  }
+
+  #file(operation: Op<"file">): void {
+    const { path } = operation;
+    const failed = this.#content.stage(this.#index);
+    if (failed !== undefined) this.#fail(failed.result, failed.doing, path);
+    if (failed?.isStaged === false) return;
+    const directory = this.#parent(path);
+    if (directory === undefined) {
+      this.#content.discard(this.#index);
+      return;
+    }
+    const result = this.#putOver(directory, path, () => this.#content.place(this.#index, directory.fd));
+    if (!this.#check(result, "rename", path)) this.#content.discard(this.#index);
+  }
+
+  /** Symbolic links and special files. */
+  #node(operation: Op<"symlink"> | Op<"special">): void {
+    const { path, attributes } = operation;
+    const directory = this.#parent(path);
+    if (directory === undefined) return;
+    const temporary = this.#temporary();
+    const made =
+      operation.op === "symlink"
+        ? treeCalls.symlinkat(operation.target, directory.fd, temporary)
+        : this.#makeSpecial(directory.fd, temporary, attributes);
+    if (!this.#check(made, operation.op === "symlink" ? "symlink" : "mknod", path)) return;
+    const before = { hasExtended: directory.handsAclOn && operation.op === "special" };
+    this.#checkStep(
+      makeAttributes(new NamedHolder(directory.fd, temporary), before, operation, this.#lost),
+      path,
+    );
+    this.#place(directory, temporary, path);
+  }
+
+  #makeSpecial(directory: number, name: string, attributes: WireAttributes): number {
+    const { kind, deviceNode } = attributes;
+    if (kind === "file" || kind === "directory" || kind === "symlink") return -EINVAL;
+    return treeCalls.mknodat(directory, name, KIND_BITS[kind] | 0o600, deviceNode);
+  }
+
+  #temporary(): string {
+    return temporaryName(this.#job.target.session, `${this.#job.bundle}.${this.#index}`);
+  }
+
+  #place(directory: TargetDirectory, temporary: string, path: TreePath): void {
+    const result = this.#putOver(directory, path, () =>
+      treeCalls.renameat2(directory.fd, temporary, directory.fd, nameOf(path)),
+    );
+    // A rename over another name of the same file does nothing, and leaves the temporary.
+    if (!this.#check(result, "rename", path) || treeCalls.statat(directory.fd, temporary) === 0)
+      treeCalls.unlinkat(directory.fd, temporary);
+  }
+
+  #link({ path, existing }: Op<"link">): void {
+    const from = this.#directories.open(parentOf(existing));
+    if (typeof from === "number") {
+      this.#fail(from, "open the directory", existing);
+      return;
+    }
+    const directory = this.#parent(path);
+    if (directory === undefined) return;
+    if (!this.#check(treeCalls.statat(from.fd, nameOf(existing)), "link", existing)) return;
+    const { inode, device } = lastStatus;
+    const there = treeCalls.statat(directory.fd, nameOf(path));
+    if (there === 0 && lastStatus.inode === inode && lastStatus.device === device) return;
+    const temporary = this.#temporary();
+    const linked = treeCalls.linkat(from.fd, nameOf(existing), directory.fd, temporary);
+    if (this.#check(linked, "link", path)) this.#place(directory, temporary, path);
+  }
+
+  #rename({ from, to }: Op<"rename">): void {
+    const source = this.#directories.open(parentOf(from));
+    if (typeof source === "number") {
+      this.#fail(source, "rename", from);
+      return;
+    }
+    const directory = this.#parent(to);
+    if (directory === undefined) return;
+    const put = () => treeCalls.renameat2(source.fd, nameOf(from), directory.fd, nameOf(to));
+    let result = put();
+    if (result === -EEXIST) result = -ENOTEMPTY;
+    // Only what is of another kind is in the way; a full directory is for the source to look at.
+    if (result === -EISDIR || result === -ENOTDIR) {
+      const cleared = this.#clear(directory, to);
+      result = cleared < 0 ? cleared : put();
+    }
+    if (this.#check(result === -EEXIST ? -ENOTEMPTY : result, "rename", from))
+      this.#dropSecondName(source, from, directory, to);
+    this.#directories.forget();
+  }
+
+  /** Two names of one file: rename does nothing then, and both stay. */
+  #dropSecondName(source: TargetDirectory, from: TreePath, directory: TargetDirectory, to: TreePath): void {
+    if (from === to || treeCalls.statat(source.fd, nameOf(from)) < 0) return;
+    const { inode } = lastStatus;
+    if (treeCalls.statat(directory.fd, nameOf(to)) === 0 && lastStatus.inode === inode)
+      treeCalls.unlinkat(source.fd, nameOf(from));
+  }
+
+  #remove({ path, recursive }: Op<"remove">): void {
+    const { target, nowMs, live } = this.#job;
+    if (target.deletes === "keep") return;
+    const directory = this.#directories.open(parentOf(path));
+    // What leads there is gone or no directory: so is the path.
+    if (directory === -ENOENT || directory === -ENOTDIR) return;
+    if (typeof directory === "number") {
+      this.#fail(directory, "open the directory", path);
+      return;
+    }
+    const name = nameOf(path);
+    let result = treeCalls.statat(directory.fd, name);
+    if (result < 0) {
+      // Gone already, or it cannot even be looked at: told below.
+    } else if (target.deletes === "trash") {
+      result = recursive ? 0 : this.#checkEmpty(directory.fd, name);
+      if (result === 0)
+        result = moveToTrash(this.#directories, { directory: directory.fd, name, path }, nowMs);
+    } else if (recursive) result = removeTree(directory.fd, name);
+    else {
+      result = removeName(directory.fd, name);
+      if (result === -ENOTEMPTY && this.#sweep(directory.fd, name, live))
+        result = removeName(directory.fd, name);
+    }
+    if (result !== -ENOENT) this.#check(result, "remove", path);
+    this.#directories.forget();
+  }
+
+  /** Removes what dead sessions left in a directory; whether there was something. */
+  #sweep(directory: number, name: string, live: readonly string[]): boolean {
+    const fd = treeCalls.openat(directory, name, OPEN_DIRECTORY);
+    if (fd < 0) return false;
+    const removed = removeLeftovers(fd, live);
+    treeCalls.close(fd);
+    return removed > 0;
+  }
+
+  #checkEmpty(directory: number, name: string): number {
+    const fd = treeCalls.openat(directory, name, OPEN_DIRECTORY);
+    if (fd < 0) return fd === -ENOENT ? fd : 0;
+    const inside = treeCalls.readNames(fd);
+    treeCalls.close(fd);
+    if (typeof inside === "number") return inside;
+    return inside.names.some((each) => !isOwnPath(each)) ? -ENOTEMPTY : 0;
+  }
+
+  #attributes(operation: Op<"attributes">): void {
+    const { path } = operation;
+    const directory = this.#directories.open(parentOf(path));
+    if (typeof directory === "number") {
+      this.#fail(directory, "open the directory", path);
+      return;
+    }
+    this.#checkStep(this.#setAttributes(directory.fd, nameOf(path), operation), path);
+  }
+
+  #setAttributes(directory: number, name: string, wanted: WantedAttributes): FailedStep | undefined {
+    const found = treeCalls.statat(directory, name);
+    if (found < 0) return { result: found, doing: "statx" };
+    const before = { ...lastStatus.attributes(0), hasExtended: true };
+    const { kind } = wanted.attributes;
+    if (before.kind !== kind)
+      return { result: kind === "directory" ? -ENOTDIR : -EEXIST, doing: `find a ${kind}` };
+    const isOpened = kind === "file" || kind === "directory";
+    const fd = isOpened
+      ? treeCalls.openat(directory, name, kind === "file" ? OPEN_FILE : OPEN_DIRECTORY)
+      : -1;
+    // By name where it cannot be opened: a link, a node, a file that its owner may not read.
+    if (fd < 0) return makeAttributes(new NamedHolder(directory, name), before, wanted, this.#lost);
+    try {
+      return makeAttributes(new OpenHolder(fd), before, wanted, this.#lost);
+    } finally {
+      treeCalls.close(fd);
+    }
+  }
+
+  #change(operation: Op<"truncate"> | Op<"writeRange">): void {
+    const { path } = operation;
+    const directory = this.#directories.open(parentOf(path));
+    if (typeof directory === "number") {
+      this.#fail(directory, "open the directory", path);
+      return;
+    }
+    if (!this.#check(treeCalls.statat(directory.fd, nameOf(path)), "open", path)) return;
+    if (lastStatus.kind !== "file") {
+      this.#fail(-EINVAL, "open", path);
+      return;
+    }
+    const fd = treeCalls.openat(directory.fd, nameOf(path), O_WRONLY | O_NONBLOCK | O_NOCTTY);
+    if (!this.#check(fd, "open", path)) return;
+    const result =
+      operation.op === "truncate"
+        ? treeCalls.ftruncate(fd, operation.sizeBytes)
+        : writeFully(fd, operation.bytes, operation.offset);
+    treeCalls.close(fd);
+    this.#check(result, operation.op === "truncate" ? "truncate" : "write", path);
+  }
+}
+
+/** The handler of a target's thread. PROTOCOL_ERROR */
+export function applyBundle(job: ApplyJob): Handed<AppliedBundle> {
+  return withRoot(job.target.root, (root) => copied(new BundleRun(root, job).run()));
+}

@@ -1,0 +1,210 @@
+/**
+ * Reads directories: what is in each, as a listing and its digest.
+ *
+ * Always holds: a watch is set before a directory is read, so that what changes afterwards has an event. A directory of
+ * which an entry cannot be looked at is a failure as a whole: a listing without the entry would look like its removal.
+ * Own names and excluded paths are passed over.
+ */
+import { RopewalkError } from "../../base/errors.ts";
+import type { FileAttributes, FileFailure, ScanResult, TreePath } from "../../ports/mod.ts";
+import { type FinishedListing, ListingWriter, linkHash, OWN_PREFIX } from "../../wire/filesync/mod.ts";
+import { AttributesTable } from "./attributes-table.ts";
+import { E2BIG, ELOOP, ENOENT, ENOTDIR, errnoName } from "./errno-names.ts";
+import { lastStatus } from "./last-status.ts";
+import { type OpenedRoot, type RootReference, withRoot } from "./opened-root.ts";
+import { extendedAt, extendedHashOf, extendedOf } from "./read-extended.ts";
+import type { Handed } from "./thread-jobs.ts";
+import { OPEN_DIRECTORY, treeCalls } from "./tree-calls.ts";
+import { watchDirectory } from "./watch-groups.ts";
+
+const DIGEST_BYTES = 16;
+/** Numbers of a directory: watch (-1: none), entries, bytes of files, bytes of the listing (-1: not asked for). */
+const COLUMNS = 4;
+
+export interface ScanJob {
+  readonly root: RootReference;
+  readonly paths: readonly TreePath[];
+  readonly withListings: boolean;
+  readonly patterns: readonly string[];
+  /** Descriptors of inotify, by group; empty: no watches. */
+  readonly groups: readonly number[];
+}
+
+/** A result in few buffers, which go from thread to thread uncopied. */
+export interface ScannedColumns {
+  readonly paths: readonly TreePath[];
+  readonly attributes: Float64Array<ArrayBuffer>;
+  readonly numbers: Float64Array<ArrayBuffer>;
+  /** Digest and listing of each directory, one behind the other. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly directories: readonly (readonly string[])[];
+  readonly failures: readonly FileFailure[];
+}
+
+interface Scanned {
+  readonly path: TreePath;
+  readonly attributes: FileAttributes;
+  readonly watch: number;
+  readonly finished: FinishedListing;
+}
+
+/** What an errno is called when a path stopped being a directory: a link in its place is none. */
+function directoryErrno(result: number): string {
+  return errnoName(result === -ELOOP ? -ENOTDIR : result);
+}
+
+class Scan {
+  readonly #root: OpenedRoot;
+  readonly #job: ScanJob;
+  readonly #patterns: readonly RegExp[];
+  readonly #writer = new ListingWriter();
+  readonly done: Scanned[] = [];
+  readonly failures: FileFailure[] = [];
+
+  constructor(root: OpenedRoot, job: ScanJob) {
+    this.#root = root;
+    this.#job = job;
+    this.#patterns = job.patterns.map((pattern) => new RegExp(pattern));
+  }
+
+  directory(path: TreePath): void {
+    const fd = treeCalls.openBeneath(this.#root.fd, path, OPEN_DIRECTORY);
+    if (fd < 0) {
+      this.#fail(path, directoryErrno(fd), "open");
+      return;
+    }
+    try {
+      this.#read(path, fd);
+    } finally {
+      treeCalls.close(fd);
+    }
+  }
+
+  #read(path: TreePath, fd: number): void {
+    const { groups } = this.#job;
+    const watch = groups.length === 0 ? -1 : watchDirectory(groups, path, fd);
+    if (watch < 0 && groups.length > 0) {
+      this.#fail(path, errnoName(watch), "inotify_add_watch");
+      return;
+    }
+    const result = treeCalls.fstat(fd);
+    if (result < 0) {
+      this.#fail(path, errnoName(result), "statx");
+      return;
+    }
+    const attributes = lastStatus.attributes(extendedHashOf(extendedOf(fd)));
+    const names = treeCalls.readNames(fd);
+    if (typeof names === "number") {
+      this.#fail(path, errnoName(names), "getdents64");
+      return;
+    }
+    const prefix = path === "" ? "" : `${path}/`;
+    for (const name of names.names) {
+      if (this.#isPassedOver(prefix, name)) continue;
+      const failed = this.#add(fd, name);
+      if (failed === 0) continue;
+      this.#writer.finish();
+      this.#fail(path, errnoName(failed), "statx");
+      return;
+    }
+    try {
+      this.done.push({ path, attributes, watch, finished: this.#writer.finish() });
+    } catch (error) {
+      if (!(error instanceof RopewalkError)) throw error;
+      this.#fail(path, errnoName(-E2BIG), "list");
+    }
+  }
+
+  /** 0, or the negated errno of an entry that is there and cannot be looked at. */
+  #add(fd: number, name: string): number {
+    const result = treeCalls.statat(fd, name);
+    if (result === -ENOENT) return 0;
+    if (result < 0) return result;
+    const isLink = lastStatus.kind === "symlink";
+    const attributes = lastStatus.attributes(extendedHashOf(extendedAt(fd, name)));
+    let target: string | number = 0;
+    if (isLink) {
+      target = treeCalls.readlinkat(fd, name);
+      // It became something else or is gone: an event follows, and what is listed is as good as any moment's.
+      if (typeof target === "number") return this.#add(fd, name);
+    }
+    this.#writer.add({ name, attributes, linkHash: typeof target === "string" ? linkHash(target) : 0 });
+    return 0;
+  }
+
+  #isPassedOver(prefix: string, name: string): boolean {
+    if (name.startsWith(OWN_PREFIX)) return true;
+    if (this.#patterns.length === 0) return false;
+    const path = prefix + name;
+    return this.#patterns.some((pattern) => pattern.test(path));
+  }
+
+  #fail(path: TreePath, errno: string, doing: string): void {
+    this.failures.push({ path, errno, doing });
+  }
+}
+
+/** The handler of a tree thread. */
+export function scanDirectories(job: ScanJob): Handed<ScannedColumns> {
+  return withRoot(job.root, (root) => {
+    const scan = new Scan(root, job);
+    for (const path of job.paths) scan.directory(path);
+    return toColumns(scan.done, scan.failures, job.withListings);
+  });
+}
+
+function toColumns(
+  done: readonly Scanned[],
+  failures: readonly FileFailure[],
+  withListings: boolean,
+): Handed<ScannedColumns> {
+  const attributes = AttributesTable.ofRows(done.map((scanned) => scanned.attributes)).numbers;
+  const numbers = new Float64Array(COLUMNS * done.length);
+  let length = 0;
+  for (const { finished } of done) length += DIGEST_BYTES + (withListings ? finished.listing.length : 0);
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const [row, { watch, finished }] of done.entries()) {
+    numbers.set(
+      [watch, finished.entries, finished.fileBytes, withListings ? finished.listing.length : -1],
+      COLUMNS * row,
+    );
+    bytes.set(finished.digest, at);
+    at += DIGEST_BYTES;
+    if (!withListings) continue;
+    bytes.set(finished.listing, at);
+    at += finished.listing.length;
+  }
+  const paths = done.map((scanned) => scanned.path);
+  const directories = done.map((scanned) => scanned.finished.directories);
+  return {
+    result: { paths, attributes, numbers, bytes, directories, failures },
+    transfer: [attributes.buffer, numbers.buffer, bytes.buffer],
+  };
+}
+
+/** The results of several jobs, one behind the other; on the thread that asked. */
+export function scanResultOf(parts: readonly ScannedColumns[]): ScanResult {
+  const directories: ScanResult["directories"][number][] = [];
+  for (const part of parts) {
+    const attributes = new AttributesTable(part.attributes);
+    let at = 0;
+    for (const [row, path] of part.paths.entries()) {
+      const [watch, entries, fileBytes, listingBytes] = part.numbers.subarray(COLUMNS * row);
+      // The digest is copied: it is kept longer than the listings.
+      const digest = part.bytes.slice(at, (at += DIGEST_BYTES));
+      const listing = listingBytes! < 0 ? undefined : part.bytes.subarray(at, (at += listingBytes!));
+      directories.push({
+        path,
+        attributes: attributes.row(row)!,
+        watch: watch! < 0 ? undefined : watch!,
+        digest,
+        entries: entries!,
+        fileBytes: fileBytes!,
+        directories: part.directories[row]!,
+        listing,
+      });
+    }
+  }
+  return { directories, failures: parts.flatMap((part) => part.failures) };
+}

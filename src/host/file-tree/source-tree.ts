@@ -1,0 +1,183 @@
+/**
+ * A directory tree of this machine as a source of file replication.
+ *
+ * Always holds: what may block is done by tree threads, on the directory that was opened with the tree: where its file
+ * system was unmounted, or another directory stands in its place, calls fail (NOT_FOUND) and nothing looks deleted.
+ * Between calls nothing but open files keeps its file system busy.
+ */
+import { realpath } from "node:fs/promises";
+import { assert } from "../../base/assert.ts";
+import { RopewalkError } from "../../base/errors.ts";
+import type {
+  FileAttributes,
+  PackRequest,
+  PackResult,
+  ScanRequest,
+  ScanResult,
+  SourceFile,
+  SourceTree,
+  TreeEvent,
+  TreePath,
+  TreeWatch,
+} from "../../ports/mod.ts";
+import { diskError } from "../disk-error.ts";
+import { AttributesTable } from "./attributes-table.ts";
+import { InotifyWatch } from "./inotify-watch.ts";
+import type { RootReference } from "./opened-root.ts";
+import { packResultOf } from "./pack-paths.ts";
+import { scanResultOf } from "./scan-directories.ts";
+import { OpenedSourceFile } from "./source-file.ts";
+import type { SourceJobs } from "./source-thread.ts";
+import { TreeThreads } from "./tree-threads.ts";
+
+/** Fewer paths than this for each thread are not worth another one. */
+const SCAN_PATHS_MIN = 4;
+const STAT_PATHS_MIN = 256;
+const WATCH_GROUPS = 8;
+
+export interface SourceTreeOptions {
+  /** 1 to 64; default: as many as processors, at most 4. */
+  readonly threads?: number;
+  /** Inotify instances, 1 to 64; default 8. */
+  readonly watchGroups?: number;
+}
+
+/** The path without symbolic links, one character for each byte. NOT_FOUND, PERMISSION_DENIED, IO_ERROR */
+export async function realTreePath(path: string): Promise<string> {
+  try {
+    return (await realpath(path, "buffer")).toString("latin1");
+  } catch (cause) {
+    const codes = {
+      ENOENT: "NOT_FOUND",
+      ENOTDIR: "NOT_FOUND",
+      EACCES: "PERMISSION_DENIED",
+      ELOOP: "INVALID_ARGUMENT",
+    } as const;
+    throw diskError({ call: "realpath", path, cause, codes });
+  }
+}
+
+/** Parts of nearly the same length, at most `parts`, each of at least `lengthMin` but for a single one. */
+function split<T>(all: readonly T[], options: { parts: number; lengthMin: number }): T[][] {
+  const count = Math.max(1, Math.min(options.parts, Math.floor(all.length / options.lengthMin)));
+  const length = Math.ceil(all.length / count);
+  return Array.from({ length: count }, (_, part) => all.slice(part * length, (part + 1) * length));
+}
+
+class HostSourceTree implements SourceTree {
+  readonly #path: string;
+  readonly #threads: TreeThreads<SourceJobs>;
+  readonly #root: RootReference;
+  readonly #groups: number;
+  readonly #files = new Set<OpenedSourceFile>();
+  #watch: InotifyWatch | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: {
+    path: string;
+    root: RootReference;
+    threads: TreeThreads<SourceJobs>;
+    groups: number;
+  }) {
+    this.#path = options.path;
+    this.#root = options.root;
+    this.#threads = options.threads;
+    this.#groups = options.groups;
+  }
+
+  async root(): Promise<FileAttributes> {
+    return this.#threads.run("root", await realTreePath(this.#path));
+  }
+
+  async watch(listener: (events: readonly TreeEvent[]) => void): Promise<TreeWatch> {
+    assert(this.#watch === undefined, "a tree is watched once");
+    this.#watch = new InotifyWatch({ groups: this.#groups, listener });
+    await this.#watch.ready;
+    return this.#watch;
+  }
+
+  async scan(request: ScanRequest): Promise<ScanResult> {
+    if (!request.withWatches) return this.#scan(request, []);
+    const watch = this.#watch;
+    assert(watch !== undefined, "watches need a listener first");
+    return watch.whileOpen(() => this.#scan(request, watch.groups));
+  }
+
+  async #scan(request: ScanRequest, groups: readonly number[]): Promise<ScanResult> {
+    const job = {
+      root: this.#root,
+      withListings: request.withListings,
+      patterns: request.excludes.patterns,
+      groups,
+    };
+    const parts = split(request.paths, { parts: this.#threads.count, lengthMin: SCAN_PATHS_MIN });
+    const jobs = parts.map((paths) => this.#threads.run("scan", { ...job, paths }));
+    // All of them end before the descriptors of the watches may be closed.
+    await Promise.allSettled(jobs);
+    return scanResultOf(await Promise.all(jobs));
+  }
+
+  async stat(paths: readonly TreePath[]): Promise<readonly (FileAttributes | undefined)[]> {
+    const parts = split(paths, { parts: this.#threads.count, lengthMin: STAT_PATHS_MIN });
+    const jobs = parts.map((part) => this.#threads.run("stat", { root: this.#root, paths: part }));
+    const rows: (FileAttributes | undefined)[] = [];
+    for (const numbers of await Promise.all(jobs)) {
+      const table = new AttributesTable(numbers);
+      for (let row = 0; row < table.length; row += 1) rows.push(table.row(row));
+    }
+    return rows;
+  }
+
+  async pack(request: PackRequest): Promise<PackResult> {
+    const columns = await this.#threads.run("pack", { ...request, root: this.#root });
+    return packResultOf(columns, request.paths);
+  }
+
+  async open(path: TreePath): Promise<SourceFile> {
+    const opened = await this.#threads.run("open", { root: this.#root, path });
+    const file: OpenedSourceFile = new OpenedSourceFile(opened, {
+      threads: this.#threads,
+      closed: () => this.#files.delete(file),
+    });
+    this.#files.add(file);
+    if (this.#closing === undefined) return file;
+    await file.close();
+    throw new RopewalkError("SHUTTING_DOWN", "The directory tree is closing.");
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#files].map((file) => file.close()));
+    await this.#threads.close();
+    // After the threads: a scan under way adds to its descriptors.
+    await this.#watch?.close();
+  }
+}
+
+/**
+ * Opens the directory at `root` (symbolic links on the way to it are followed, once). NOT_FOUND, INVALID_ARGUMENT (no
+ * directory), PERMISSION_DENIED, IO_ERROR.
+ */
+export async function openSourceTree(root: string, options: SourceTreeOptions = {}): Promise<SourceTree> {
+  const path = await realTreePath(root);
+  const threads = new TreeThreads<SourceJobs>({
+    script: new URL("./source-thread.ts", import.meta.url),
+    count: options.threads,
+  });
+  try {
+    const { device, inode } = await threads.run("root", path);
+    return new HostSourceTree({
+      path: root,
+      root: { path, device, inode },
+      threads,
+      groups: options.watchGroups ?? WATCH_GROUPS,
+    });
+  } catch (error) {
+    await threads.close();
+    throw error;
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * Finds out what a target's file system and user can do, by trying it on a temporary of its own in the root.
+ *
+ * Always holds: nothing is left behind. A root that cannot be written to is told as an error at once: READ_ONLY,
+ * PERMISSION_DENIED, NO_SPACE, IO_ERROR.
+ */
+import { constants } from "node:fs";
+import type { FileAttributes } from "../../ports/file-tree.ts";
+import { NAME_BYTES_MAX, type TargetAbilities } from "../../wire/filesync/mod.ts";
+import { diskError } from "../disk-error.ts";
+import { extendedCalls } from "./extended-calls.ts";
+import { type OpenedRoot, rootAttributes, withRoot } from "./opened-root.ts";
+import { fileSystemStatus } from "./target-calls.ts";
+import { temporaryName } from "./target-job.ts";
+import { copied, type Handed } from "./thread-jobs.ts";
+import { treeCalls } from "./tree-calls.ts";
+
+const { O_WRONLY, O_CREAT, O_EXCL } = constants;
+const VALUE = new Uint8Array([1]);
+/** Version 2, owner, group and others: an ACL that says nothing but a mode. */
+const MINIMAL_ACL = new Uint8Array([
+  2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 4, 0, 0, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
+]);
+
+export interface ProbeJob {
+  /** Real path, latin1. */
+  readonly path: string;
+  readonly session: string;
+}
+
+export interface ProbedRoot {
+  readonly attributes: FileAttributes;
+  readonly abilities: TargetAbilities;
+}
+
+/** A handler of a target's thread. NOT_FOUND, INVALID_ARGUMENT, READ_ONLY, PERMISSION_DENIED, NO_SPACE, IO_ERROR */
+export function probeRoot({ path, session }: ProbeJob): Handed<ProbedRoot> {
+  const attributes = rootAttributes(path);
+  return withRoot({ path, device: attributes.device, inode: attributes.inode }, (root) =>
+    copied({ attributes, abilities: probe(root, path, temporaryName(session, "probe.a")) }),
+  );
+}
+
+function probe(root: OpenedRoot, path: string, name: string): TargetAbilities {
+  const status = fileSystemStatus(root.fd);
+  const fd = treeCalls.openat(root.fd, name, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+  if (fd < 0)
+    throw diskError({
+      call: "open of a new file",
+      path: Buffer.from(path, "latin1").toString(),
+      cause: fd,
+      codes: {
+        EROFS: "READ_ONLY",
+        EACCES: "PERMISSION_DENIED",
+        EPERM: "PERMISSION_DENIED",
+        ENOSPC: "NO_SPACE",
+        EDQUOT: "NO_SPACE",
+      },
+    });
+  const isRoot = process.geteuid?.() === 0;
+  try {
+    return {
+      extendedAttributes: extendedCalls.fsetxattr(fd, "user.ropewalk", VALUE) === 0,
+      accessControlLists: extendedCalls.fsetxattr(fd, "system.posix_acl_access", MINIMAL_ACL) === 0,
+      deviceNodes: isRoot,
+      ownership: isRoot,
+      foldsCase: treeCalls.statat(root.fd, name.slice(0, -1) + name.slice(-1).toUpperCase()) === 0,
+      nameBytesMax:
+        typeof status === "number" ? NAME_BYTES_MAX : Math.min(status.nameBytesMax, NAME_BYTES_MAX),
+      freeBytes: Math.max(0, treeCalls.freeBytes(root.fd)),
+    };
+  } finally {
+    treeCalls.close(fd);
+    treeCalls.unlinkat(root.fd, name);
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * The directories that a job's paths are in, open for a run of operations, and what creation gives in each.
+ *
+ * Always holds: a directory is opened below the root, through no symbolic link. Its descriptor stays what it was when a
+ * name on the way is changed by others; after the job's own renames and removals everything is opened anew.
+ */
+import type { TreePath } from "../../ports/file-tree.ts";
+import { EEXIST, ELOOP, ENOENT, ENOTDIR } from "./errno-names.ts";
+import { extendedCalls } from "./extended-calls.ts";
+import type { OpenedRoot } from "./opened-root.ts";
+import { OPEN_DIRECTORY, treeCalls } from "./tree-calls.ts";
+
+const OPEN_MAX = 64;
+const MADE_MODE = 0o700;
+
+/** Owner and group of what is created in a directory: the user's, unless the directory hands its group on. */
+export interface CreatedOwner {
+  readonly userId: number;
+  readonly groupId: number;
+}
+
+export class TargetDirectory {
+  readonly fd: number;
+  /** Known once something was created in it. */
+  createdOwner: CreatedOwner | undefined;
+  #handsAclOn: boolean | undefined;
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  /** A default ACL: what is created has an ACL, and a mode of its making. */
+  get handsAclOn(): boolean {
+    this.#handsAclOn ??= typeof extendedCalls.fgetxattr(this.fd, "system.posix_acl_default") !== "number";
+    return this.#handsAclOn;
+  }
+}
+
+export function parentOf(path: TreePath): TreePath {
+  const slash = path.lastIndexOf("/");
+  return slash < 0 ? "" : path.slice(0, slash);
+}
+
+/** The last name; `.` of the root. */
+export function nameOf(path: TreePath): string {
+  return path === "" ? "." : path.slice(path.lastIndexOf("/") + 1);
+}
+
+export class TargetDirectories {
+  readonly #root: OpenedRoot;
+  readonly #open = new Map<TreePath, TargetDirectory>();
+  /** Forgotten, but perhaps still in use by the operation that is under way. */
+  readonly #forgotten: TargetDirectory[] = [];
+
+  constructor(root: OpenedRoot) {
+    this.#root = root;
+  }
+
+  get rootFd(): number {
+    return this.#root.fd;
+  }
+
+  /** Negated errno: ENOENT; ENOTDIR where something else, a link too, is on the way. */
+  open(path: TreePath): TargetDirectory | number {
+    const known = this.#open.get(path);
+    if (known !== undefined) return known;
+    const fd = treeCalls.openBeneath(this.#root.fd, path, OPEN_DIRECTORY);
+    if (fd < 0) return fd === -ELOOP ? -ENOTDIR : fd;
+    if (this.#open.size >= OPEN_MAX) this.forget();
+    const opened = new TargetDirectory(fd);
+    this.#open.set(path, opened);
+    return opened;
+  }
+
+  /** Makes what is missing on the way, for its owner alone: the directory's own operation follows. */
+  openOrMake(path: TreePath): TargetDirectory | number {
+    const opened = this.open(path);
+    if (opened !== -ENOENT || path === "") return opened;
+    const parent = this.openOrMake(parentOf(path));
+    if (typeof parent === "number") return parent;
+    const made = treeCalls.mkdirat(parent.fd, nameOf(path), MADE_MODE);
+    return made < 0 && made !== -EEXIST ? made : this.open(path);
+  }
+
+  /** After names of directories may have become others. What was opened can be used until `settle`. */
+  forget(): void {
+    this.#forgotten.push(...this.#open.values());
+    this.#open.clear();
+  }
+
+  /** Between operations: closes what was forgotten. */
+  settle(): void {
+    for (let last = this.#forgotten.pop(); last !== undefined; last = this.#forgotten.pop())
+      treeCalls.close(last.fd);
+  }
+
+  close(): void {
+    this.forget();
+    this.settle();
+  }
+}

@@ -1,0 +1,53 @@
+/** A thread of a target tree: does the jobs of `target-tree.ts`, one after the other. */
+import { applyBundle } from "./apply-bundle.ts";
+import { GroupSync } from "./group-sync.ts";
+import { beginFile, commitFile, endFile, hashPath, keepRange } from "./large-file-jobs.ts";
+import { rootAttributes, withRoot } from "./opened-root.ts";
+import { removeLeftovers } from "./remove-tree.ts";
+import { type ScanJob, scanDirectories } from "./scan-directories.ts";
+import { stageBundle } from "./stage-bundle.ts";
+import { statPaths } from "./stat-paths.ts";
+import { probeRoot } from "./target-abilities.ts";
+import type { TargetReference } from "./target-job.ts";
+import { copied, type Handed, serveJobs } from "./thread-jobs.ts";
+import { expireTrash } from "./trash.ts";
+import { OPEN_DIRECTORY, treeCalls } from "./tree-calls.ts";
+
+/** Scans, and removes what sessions that are not among `live` left in the directories. */
+function scan(job: ScanJob & { readonly live: readonly string[] }): ReturnType<typeof scanDirectories> {
+  withRoot(job.root, (root) => {
+    for (const path of job.paths) {
+      const fd = treeCalls.openBeneath(root.fd, path, OPEN_DIRECTORY);
+      if (fd < 0) continue;
+      removeLeftovers(fd, job.live);
+      treeCalls.close(fd);
+    }
+  });
+  return scanDirectories(job);
+}
+
+/** 0, or the negated errno. */
+function syncTree(target: TargetReference): Handed<number> {
+  return withRoot(target.root, (root) => copied(new GroupSync(target.sync).wait(root.fd)));
+}
+
+const handlers = {
+  root: (path: string) => copied(rootAttributes(path)),
+  probe: probeRoot,
+  apply: applyBundle,
+  stage: stageBundle,
+  scan,
+  stat: statPaths,
+  begin: beginFile,
+  keep: keepRange,
+  commit: commitFile,
+  end: endFile,
+  hash: hashPath,
+  sync: syncTree,
+  free: (target: TargetReference) => withRoot(target.root, (root) => copied(treeCalls.freeBytes(root.fd))),
+  expire: expireTrash,
+} as const;
+
+export type TargetJobs = typeof handlers;
+
+serveJobs(handlers);

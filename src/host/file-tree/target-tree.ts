@@ -1,0 +1,264 @@
+/**
+ * A directory tree of this machine as a target of file replication.
+ *
+ * Always holds: what may block is done by tree threads, on the directory that was opened with the tree: where another
+ * stands in its place, calls fail (NOT_FOUND). Everything that was begun here has ended when `close` resolves, and
+ * temporaries of files that were not committed are gone. What the file system cannot keep is told once for each kind.
+ */
+import { randomBytes } from "node:crypto";
+import { assert } from "../../base/assert.ts";
+import { RopewalkError } from "../../base/errors.ts";
+import type {
+  ApplyResult,
+  FileAttributes,
+  HashRequest,
+  ScanRequest,
+  ScanResult,
+  TargetFile,
+  TargetTree,
+  TreePath,
+} from "../../ports/file-tree.ts";
+import type { TargetAbilities } from "../../wire/filesync/mod.ts";
+import { diskError } from "../disk-error.ts";
+import type { AppliedBundle } from "./apply-bundle.ts";
+import { AttributesTable } from "./attributes-table.ts";
+import { bundleParts } from "./bundle-parts.ts";
+import { GROUP_SYNC_BYTES } from "./group-sync.ts";
+import { hashPieces, joinHashes } from "./hash-blocks.ts";
+import { scanResultOf } from "./scan-directories.ts";
+import { realTreePath } from "./source-tree.ts";
+import { OpenedTargetFile } from "./target-file.ts";
+import type { DeletesPolicy, Durability, LostKind, TargetReference } from "./target-job.ts";
+import type { TargetJobs } from "./target-thread.ts";
+import { TreeThreads } from "./tree-threads.ts";
+
+const SCAN_PATHS_MIN = 4;
+const STAT_PATHS_MIN = 256;
+const HASH_PIECE_BYTES_MIN = 8 * 1024 * 1024;
+const TRASH_SECONDS = 7 * 24 * 60 * 60;
+const SESSION_BYTES = 6;
+
+/** Sessions of this process: their temporaries are in use. Another process's are kept off by the root's lock. */
+const liveSessions = new Set<string>();
+
+export interface TargetTreeOptions {
+  readonly deletes: DeletesPolicy;
+  /** Default `batch`. */
+  readonly durability?: Durability;
+  /** How long the trash keeps what was moved there, in seconds; default 7 days. */
+  readonly trashSeconds?: number;
+  /** 1 to 64; default: as many as processors, at most 4. */
+  readonly threads?: number;
+}
+
+/** Parts of nearly the same length, at most `parts`, each of at least `lengthMin` but for a single one. */
+function split<T>(all: readonly T[], options: { parts: number; lengthMin: number }): T[][] {
+  const count = Math.max(1, Math.min(options.parts, Math.floor(all.length / options.lengthMin)));
+  const length = Math.ceil(all.length / count);
+  return Array.from({ length: count }, (_, part) => all.slice(part * length, (part + 1) * length));
+}
+
+/** Results of jobs that all have ended, so that none works on after a failure was told. */
+async function allEnded<T>(jobs: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(jobs);
+  return Promise.all(jobs);
+}
+
+export class HostTargetTree implements TargetTree {
+  readonly #path: string;
+  readonly #target: TargetReference;
+  readonly #threads: TreeThreads<TargetJobs>;
+  readonly #trashMs: number;
+  readonly #told = new Set<string>();
+  readonly #files = new Set<OpenedTargetFile>();
+  #bundles = 0;
+  #largeFiles = 0;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: {
+    readonly path: string;
+    readonly target: TargetReference;
+    readonly threads: TreeThreads<TargetJobs>;
+    readonly trashMs: number;
+  }) {
+    this.#path = options.path;
+    this.#target = options.target;
+    this.#threads = options.threads;
+    this.#trashMs = options.trashMs;
+  }
+
+  /** As they were when the tree was opened. */
+  get abilities(): TargetAbilities {
+    return this.#target.abilities;
+  }
+
+  async root(): Promise<FileAttributes> {
+    return this.#threads.run("root", await realTreePath(this.#path));
+  }
+
+  /** The bundle is copied; it may be used again at once. PROTOCOL_ERROR, NOT_FOUND, IO_ERROR */
+  async apply(bundle: Uint8Array): Promise<ApplyResult> {
+    const number = this.#bundles++;
+    const bytes = new Uint8Array(bundle);
+    const { staged, lost } = await this.#stage(bytes, number);
+    const job = { target: this.#target, bytes, bundle: number, nowMs: Date.now(), live: [...liveSessions] };
+    const applied = await this.#threads.run("apply", staged === undefined ? job : { ...job, staged }, [
+      bytes.buffer,
+    ]);
+    return this.#resultOf(applied, lost);
+  }
+
+  /** Content of a long bundle of files is staged by several threads. */
+  async #stage(
+    bundle: Uint8Array,
+    number: number,
+  ): Promise<{ staged?: Uint8Array; lost: readonly LostKind[] }> {
+    const parts = this.#target.durability === "batch" ? bundleParts(bundle, this.#threads.count) : [];
+    if (parts.length === 0) return { lost: [] };
+    const results = await allEnded(
+      parts.map((part) =>
+        this.#threads.run("stage", { target: this.#target, bundle: number, ...part }, [part.bytes.buffer]),
+      ),
+    );
+    return {
+      staged: joinHashes(results.map((result) => result.staged)),
+      lost: results.flatMap((result) => result.lost),
+    };
+  }
+
+  #resultOf(applied: AppliedBundle, lost: readonly LostKind[]): ApplyResult {
+    const fresh = this.#news([...lost, ...applied.lost]);
+    const failures = [
+      ...applied.failures,
+      ...fresh.map(({ operation, path, errno, doing }) => ({ operation, path, errno, doing })),
+    ];
+    return {
+      done: applied.done,
+      failures: failures.toSorted((one, other) => one.operation - other.operation),
+    };
+  }
+
+  /** Those of a kind that was not told before. */
+  #news(lost: readonly LostKind[]): LostKind[] {
+    return lost.filter(({ kind }) => {
+      if (this.#told.has(kind)) return false;
+      this.#told.add(kind);
+      return true;
+    });
+  }
+
+  async scan(request: ScanRequest): Promise<ScanResult> {
+    assert(!request.withWatches, "a target is not watched");
+    const job = {
+      root: this.#target.root,
+      withListings: request.withListings,
+      patterns: request.excludes.patterns,
+      groups: [],
+      live: [...liveSessions],
+    };
+    const parts = split(request.paths, { parts: this.#threads.count, lengthMin: SCAN_PATHS_MIN });
+    return scanResultOf(await allEnded(parts.map((paths) => this.#threads.run("scan", { ...job, paths }))));
+  }
+
+  async stat(paths: readonly TreePath[]): Promise<readonly (FileAttributes | undefined)[]> {
+    const parts = split(paths, { parts: this.#threads.count, lengthMin: STAT_PATHS_MIN });
+    const jobs = parts.map((part) => this.#threads.run("stat", { root: this.#target.root, paths: part }));
+    const rows: (FileAttributes | undefined)[] = [];
+    for (const numbers of await allEnded(jobs)) {
+      const table = new AttributesTable(numbers);
+      for (let row = 0; row < table.length; row += 1) rows.push(table.row(row));
+    }
+    return rows;
+  }
+
+  /** NOT_FOUND, PERMISSION_DENIED, NO_SPACE, IO_ERROR */
+  async begin(path: TreePath): Promise<TargetFile> {
+    const target = this.#target;
+    const opened = await this.#threads.run("begin", { target, path, number: this.#largeFiles++ });
+    const file: OpenedTargetFile = new OpenedTargetFile(opened, {
+      threads: this.#threads,
+      target,
+      path,
+      nowMs: () => Date.now(),
+      news: (lost) => this.#news(lost),
+      closed: () => this.#files.delete(file),
+    });
+    this.#files.add(file);
+    if (this.#closing === undefined) return file;
+    await file.abort();
+    throw new RopewalkError("SHUTTING_DOWN", "The directory tree is closing.");
+  }
+
+  async hashes(path: TreePath, request: HashRequest): Promise<Uint8Array> {
+    const pieces = hashPieces(request, { threads: this.#threads.count, pieceBytesMin: HASH_PIECE_BYTES_MIN });
+    const target = this.#target;
+    const parts = await allEnded(
+      pieces.map((piece) => this.#threads.run("hash", { target, path, request: piece })),
+    );
+    return parts.length === 0 ? new Uint8Array(0) : joinHashes(parts);
+  }
+
+  async sync(): Promise<void> {
+    const result = await this.#threads.run("sync", this.#target);
+    if (result < 0) throw diskError({ call: "syncfs", path: this.#path, cause: result });
+  }
+
+  async freeBytes(): Promise<number> {
+    const result = await this.#threads.run("free", this.#target);
+    if (result < 0) throw diskError({ call: "fstatfs", path: this.#path, cause: result });
+    return result;
+  }
+
+  /** Removes what has been in the trash for longer than it is kept; how many times of removal. Called at open, then daily. */
+  expireTrash(nowMs = Date.now()): Promise<number> {
+    return this.#threads.run("expire", { root: this.#target.root, beforeMs: nowMs - this.#trashMs });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#files].map((file) => file.abort()));
+    await this.#threads.close();
+    liveSessions.delete(this.#target.session);
+  }
+}
+
+/**
+ * Opens the directory at `root` (symbolic links on the way to it are followed, once). NOT_FOUND, INVALID_ARGUMENT (no
+ * directory), READ_ONLY, PERMISSION_DENIED, NO_SPACE, IO_ERROR.
+ */
+export async function openTargetTree(root: string, options: TargetTreeOptions): Promise<HostTargetTree> {
+  const path = await realTreePath(root);
+  const threads = new TreeThreads<TargetJobs>({
+    script: new URL("./target-thread.ts", import.meta.url),
+    count: options.threads,
+  });
+  const session = randomBytes(SESSION_BYTES).toString("hex");
+  liveSessions.add(session);
+  try {
+    const { attributes, abilities } = await threads.run("probe", { path, session });
+    const { device, inode } = attributes;
+    const tree = new HostTargetTree({
+      path: root,
+      target: {
+        root: { path, device, inode },
+        deletes: options.deletes,
+        durability: options.durability ?? "batch",
+        abilities,
+        session,
+        sync: new SharedArrayBuffer(GROUP_SYNC_BYTES),
+      },
+      threads,
+      trashMs: (options.trashSeconds ?? TRASH_SECONDS) * 1000,
+    });
+    await tree.expireTrash();
+    return tree;
+  } catch (error) {
+    liveSessions.delete(session);
+    await threads.close();
+    throw error;
+  }
+}
