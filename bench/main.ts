@@ -4,6 +4,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { TemporaryFolder } from "../test/support/temporary-folder.ts";
 import { copySuite } from "./copy/copy-suite.ts";
+import { filesyncSuite } from "./filesync/filesync-suite.ts";
 import { iscsiSuite } from "./iscsi/iscsi-suite.ts";
 import { describeMachine } from "./machine.ts";
 import { nbdSuite } from "./nbd/nbd-suite.ts";
@@ -12,7 +13,13 @@ import { poolSuite } from "./pool/pool-suite.ts";
 import { textTable, writeMarkdown } from "./report.ts";
 import type { Suite } from "./suite.ts";
 
-const suites: Record<string, Suite> = { nbd: nbdSuite, pool: poolSuite, copy: copySuite, iscsi: iscsiSuite };
+const suites: Record<string, Suite> = {
+  nbd: nbdSuite,
+  pool: poolSuite,
+  copy: copySuite,
+  iscsi: iscsiSuite,
+  filesync: filesyncSuite,
+};
 
 function usageError(sentence: string): never {
   console.error(`bench: ${sentence}\n${USAGE}`);

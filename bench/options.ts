@@ -18,7 +18,7 @@ export interface BenchOptions {
 
 export const USAGE = `usage: npm run bench -- SUITE [--quick] [--only NAME] [--rounds N] [--json FILE] [--markdown FILE]
                             [--cpu-prof FOLDER] [--data FOLDER]
-suites: nbd, pool, copy, iscsi`;
+suites: nbd, pool, copy, iscsi, filesync`;
 
 /** Throws with a sentence if the arguments make no sense. */
 export function parseOptions(parameters: readonly string[]): BenchOptions {

@@ -1,6 +1,7 @@
 /**
  * Bugs that can be planted, to prove that the simulator finds them. Most are in the pool, which is told their
- * names through its world, and in the token room, which is told them by its options; some are lies of the disk.
+ * names through its world, and in the rooms of tokens and of file replication, which are told them by their options; some
+ * are lies of the disk.
  */
 import type { DiskPlants } from "./simulated-disk.ts";
 
@@ -45,6 +46,15 @@ export const plants: readonly Plant[] = [
   tokenPlant("token-forgotten-expiry", "a restart forgets when persistent tokens expire"),
   tokenPlant("token-late-graft", "a token write's graft starts one page late"),
   tokenPlant("token-live-edge", "less than a page is read from the volume as it is, not from the token"),
+  filesyncPlant("filesync-skip-barrier", "a command is carried out while copies run"),
+  filesyncPlant(
+    "filesync-late-copy",
+    "a file is changed at the target while it is copied, and the copy goes on",
+  ),
+  filesyncPlant("filesync-double-claim", "two threads copy the same file"),
+  filesyncPlant("filesync-early-finish", "a synchronization is finished before its copies are"),
+  filesyncPlant("filesync-split-rename", "of a rename only the half that went is followed"),
+  filesyncPlant("filesync-early-mark", "a mark is reached before the changes that it stands for"),
 ];
 
 /** The part of the planted bugs that the simulated disk commits. */
@@ -59,6 +69,10 @@ export function diskPlants(names: ReadonlySet<string>): DiskPlants {
 
 function plant(name: string, what: string): Plant {
   return { name, what, scenario: "crash" };
+}
+
+function filesyncPlant(name: string, what: string): Plant {
+  return { name, what, scenario: "filesync" };
 }
 
 function tokenPlant(name: string, what: string): Plant {

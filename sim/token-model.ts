@@ -131,7 +131,8 @@ export class TokenModel {
       this.codes.size > 0 ||
       this.mayTimeBeOver(nowMs) ||
       keyOf(model, this.source) === undefined ||
-      this.otherWays;
+      this.otherWays ||
+      (this.wasRewritten && this.facts.policy === "invalidate");
     if (!isDoubtful) return;
     // Its end may have been durable, or not.
     this.isOver = false;

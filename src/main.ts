@@ -8,6 +8,7 @@ import { RopewalkError } from "./base/errors.ts";
 import { runCommandLine, type ServeOptions } from "./cli/mod.ts";
 import type { Settings } from "./control/mod.ts";
 import {
+  handOn,
   hostClock,
   hostRandom,
   onInterrupt,
@@ -15,6 +16,8 @@ import {
   readConfiguredFile,
   readSmallFile,
   readUserFile,
+  SocketNetwork,
+  shareReceiver,
   stdioStream,
   stopSignal,
   targetMachine,
@@ -64,27 +67,34 @@ async function serve(options: ServeOptions): Promise<number> {
   process.exit(0);
 }
 
-/** `ropewalk filesync receive`: until the other end closes standard input. */
+/** `ropewalk filesync receive`: until the other end closes standard input; also for processes that come for the same root. */
 async function receive(directory: string): Promise<number> {
-  const { receiveAlone } = await import("./control/mod.ts");
   const root = resolve(directory);
   const { kind } = await targetMachine.lookAt(root);
   if (kind === "absent") await targetMachine.makeDirectory(root);
-  const { receiver, ended } = receiveAlone({
-    root,
-    machine: targetMachine,
-    clock: hostClock,
-    random: hostRandom,
-  });
-  const failed = Promise.withResolvers<never>();
+  const share = await shareReceiver(root);
+  if (share.role === "hands-on") {
+    await handOn(share.socket);
+    return 0;
+  }
+  const { receiveAlone } = await import("./control/mod.ts");
+  const receiver = receiveAlone({ root, machine: targetMachine, clock: hostClock, random: hostRandom });
+  const listener = await new SocketNetwork().listen({ kind: "unix", path: share.socketPath }, (peer) =>
+    receiver.accept(peer),
+  );
+  const own = receiver.accept({ description: "standard input" })!;
+  let failure: Error | undefined;
   stdioStream({
-    ...receiver,
+    ...own,
     closed(error) {
-      if (error) failed.reject(error);
-      receiver.closed(error);
+      failure = error;
+      own.closed(error);
     },
   });
-  await Promise.race([ended, failed.promise]);
+  await receiver.idle();
+  await listener.close();
+  await share.lock.close();
+  if (failure) throw failure;
   return 0;
 }
 

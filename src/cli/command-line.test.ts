@@ -246,7 +246,7 @@ test("the daemon is found by flag before variable, and its absence is UNREACHABL
 
 test("serve hands its flags on by the keys of the configuration", async () => {
   const { code, served } = await command(
-    "serve --data d --nbd a:1 --nbd b:2 --iscsi d:4,2 --http c:3 --pool-size 1GiB --insecure --config f --first-volume v:1GiB".split(
+    "serve --data d --nbd a:1 --nbd b:2 --iscsi d:4,2 --http c:3 --peer e:5 --pool-size 1GiB --insecure --config f --first-volume v:1GiB".split(
       " ",
     ),
   );
@@ -260,6 +260,7 @@ test("serve hands its flags on by the keys of the configuration", async () => {
         "nbd.addresses": ["a:1", "b:2"],
         "iscsi.addresses": ["d:4,2"],
         "http.address": "c:3",
+        "peer.address": "e:5",
         "pool.size": "1GiB",
         insecure: true,
         logLevel: undefined,

@@ -18,6 +18,7 @@ export {
   FILESYNC_THREADS_MAX,
 } from "./filesync-definition.ts";
 export { FILESYNC_KEY_PATTERN } from "./filesync-key.ts";
+export { FilesyncReceiver } from "./filesync-receiver.ts";
 export { FilesyncService, receiveAlone } from "./filesync-service.ts";
 export { type FilesyncTargetInfo, FilesyncTargets } from "./filesync-targets.ts";
 export type { FilesyncWish } from "./filesync-wish.ts";

@@ -4,6 +4,7 @@ export { openAppendFile } from "./append-file.ts";
 export { hostClock } from "./clock.ts";
 export { DaemonDirectory, type Endpoints } from "./daemon-directory.ts";
 export { openDirectoryDisk } from "./directory-disk.ts";
+export { HostTargetTree, openTargetTree, type TargetTreeOptions } from "./file-tree/target-tree.ts";
 export { type FileDeviceOptions, openFileDevice } from "./file-device.ts";
 export { openSourceTree, type SourceTreeOptions } from "./file-tree/source-tree.ts";
 export { filesyncMachine, targetMachine } from "./filesync-machine.ts";

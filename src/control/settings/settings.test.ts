@@ -16,6 +16,7 @@ test("without any source everything has its default", () => {
   assert.equal(settings.data, "./ropewalk-data");
   assert.deepEqual(settings.nbd.addresses, [{ host: "127.0.0.1", port: 10_809 }]);
   assert.deepEqual(settings.http.address, { host: "127.0.0.1", port: 7430 });
+  assert.deepEqual(settings.peer, { address: { host: "127.0.0.1", port: 7431 }, connectionsMax: undefined });
   assert.equal(settings.logLevel, "info");
   assert.equal(settings.pool.sizeBytes, undefined);
 });
@@ -53,10 +54,12 @@ http:
   tls: {certificate: c.pem, key: k.pem}
   connectionsMax: 10
   requestSeconds: 5
+peer: {address: 0.0.0.0:7431, connectionsMax: 20}
 pool: {size: 100GiB, nodeCache: 268435456, collectAboveRatio: 1.5, scrubPace: 10MiB, pageThreads: 3}
 volumes:
   slow: {layers: [{layer: rate, writeBytesPerSecond: 1MiB}]}
 `);
+  assert.deepEqual(settings.peer, { address: { host: "0.0.0.0", port: 7431 }, connectionsMax: 20 });
   assert.deepEqual(settings.nbd.tls, {
     certificate: "c.pem",
     key: "k.pem",

@@ -8,7 +8,7 @@
  * | ---- | ----- |
  * | 4    | count of entries |
  * | 4    | bytes of all compared parts |
- * |      | compared parts: attributes (40, size 0 of all but files and symlinks), extendedHash (4), linkHash (4), length of the name (1), name |
+ * |      | compared parts: attributes (40, size 0 of all but files and symlinks), extendedHash (4), linkHash (4), 1 when it has other names too (1), length of the name (1), name |
  * |      | own parts: change time's seconds (8), its nanoseconds (4), links (4), inode (8), device (8) |
  */
 import { checksum } from "../../base/checksum.ts";
@@ -54,7 +54,7 @@ export const LISTING_BYTES_MAX = (REPLY_FRAMES_MAX - 1) * FRAME_BYTES_MAX;
 
 const HEAD_BYTES = 8;
 /** Of a compared part, without its name. */
-const COMPARED_BYTES = WIRE_ATTRIBUTES_BYTES + 4 + 4 + 1;
+const COMPARED_BYTES = WIRE_ATTRIBUTES_BYTES + 4 + 4 + 1 + 1;
 
 /** What of a symlink's target is compared; never 0. */
 export function linkHash(target: string): number {
@@ -103,6 +103,7 @@ export class ListingWriter {
       writeWireAttributes(writer, attributes, comparedSize(attributes));
       writer.u32(attributes.extendedHash);
       writer.u32(linkHash);
+      writer.u8(Number(hasOtherNames(attributes)));
       writer.text8(name);
     }
     for (const entry of entries) writeOwnAttributes(writer, entry.attributes);
@@ -137,16 +138,25 @@ export function readListing(bytes: Uint8Array): ListingEntry[] {
     const linkHash = compared.u32();
     if (linkHash !== 0 && attributes.kind !== "symlink")
       throw compared.wrong(`a ${attributes.kind} has the hash of a symbolic link's target`);
+    const hasOthers = compared.flag();
     const name = readName(compared, attributes, count);
     if (before !== undefined && name <= before) throw compared.wrong("names are not in order");
     before = name;
-    entries.push({ name, attributes: readOwnAttributes(own, attributes, extendedHash), linkHash });
+    const whole = readOwnAttributes(own, attributes, extendedHash);
+    if (hasOthers !== hasOtherNames(whole))
+      throw compared.wrong("a name's other names are not those of its links");
+    entries.push({ name, attributes: whole, linkHash });
   }
   compared.end();
   return entries;
 }
 
-/** Whether the two ends agree in everything that is compared. */
+/** Of what is no directory: hard links, which a digest has to tell from copies. */
+export function hasOtherNames({ kind, links }: FileAttributes): boolean {
+  return kind !== "directory" && links > 1;
+}
+
+/** Whether the two ends agree in everything that is compared but other names, which may lie outside of the tree. */
 export function isSameCompared(one: ListingEntry, other: ListingEntry): boolean {
   const a = one.attributes;
   const b = other.attributes;

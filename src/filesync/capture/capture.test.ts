@@ -1,0 +1,337 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { SteppedClock } from "../../../test/support/stepped-clock.ts";
+import { Deferred } from "../../base/deferred.ts";
+import { RopewalkError } from "../../base/errors.ts";
+import type { TreeEvent } from "../../ports/mod.ts";
+import { compileExcludes, excludeTest } from "../exclude-rules.ts";
+import { MemoryTree } from "../testing/memory-tree.ts";
+import { Capture } from "./capture.ts";
+import type { Change } from "./change.ts";
+
+class Captured {
+  readonly clock = new SteppedClock();
+  readonly tree: MemoryTree;
+  readonly capture: Capture;
+  readonly changes: Change[] = [];
+  readonly failures: string[] = [];
+  readonly lost: string[] = [];
+
+  constructor(paths: Readonly<Record<string, string>>, patterns: readonly string[] = []) {
+    this.tree = new MemoryTree(paths);
+    const excludes = compileExcludes(patterns);
+    this.capture = new Capture({
+      tree: this.tree,
+      clock: this.clock,
+      excludes,
+      isExcluded: excludeTest(excludes),
+      listener: {
+        changed: (change) => this.changes.push(change),
+        failed: ({ path, errno }) => this.failures.push(`${path} ${errno}`),
+        lost: ({ code }) => this.lost.push(code),
+      },
+    });
+  }
+
+  /** What was told since the last call. */
+  told(): string[] {
+    return this.changes.splice(0).map((change) => {
+      if (change.kind === "rename") return `rename ${change.from} ${change.path}`;
+      return change.kind === "repair"
+        ? `repair ${change.path} ${change.depth}`
+        : `${change.kind} ${change.path}`;
+    });
+  }
+
+  /** Lets what was begun settle, and half renames wait in vain. */
+  async pass(elapsedMs = 0): Promise<void> {
+    for (let turns = 0; turns < 5; turns += 1) await this.clock.step(0);
+    await this.clock.step(elapsedMs);
+    await this.clock.step(0);
+  }
+
+  /** The halves of a rename that happened to the tree already. */
+  half(kind: "movedFrom" | "movedTo", path: string, isDirectory = false, cookie = 1): void {
+    this.tree.happened(kind, path, { cookie, isDirectory });
+  }
+
+  isWatched(path: string): boolean {
+    const watch = this.tree.watchOf(path);
+    return watch !== undefined && this.capture.nodes.ofWatch(watch)?.path === path;
+  }
+}
+
+async function begun(
+  paths: Readonly<Record<string, string>>,
+  patterns?: readonly string[],
+): Promise<Captured> {
+  const captured = new Captured(paths, patterns);
+  await captured.capture.begin();
+  return captured;
+}
+
+test("what happens to a name is told with its path", async () => {
+  const captured = await begun({ d: "/", "d/f": "x" });
+  for (const kind of ["created", "written", "closed", "attributes", "deleted"] as const)
+    captured.tree.happened(kind, "d/f");
+  captured.tree.emit({ kind: "attributes", watch: captured.tree.watchOf("")! });
+  assert.deepEqual(captured.told(), [
+    "create d/f",
+    "write d/f",
+    "write d/f",
+    "attribute d/f",
+    "remove d/f",
+    "attribute ",
+  ]);
+});
+
+test("a rename is told as one, whichever half comes first", async () => {
+  for (const order of [
+    ["movedFrom", "movedTo"],
+    ["movedTo", "movedFrom"],
+  ] as const) {
+    const captured = await begun({ a: "/", b: "/", "a/f": "x" });
+    for (const kind of order) captured.half(kind, kind === "movedFrom" ? "a/f" : "b/g");
+    assert.deepEqual(captured.told(), ["rename a/f b/g"]);
+    await captured.pass(100);
+    assert.deepEqual(captured.told(), []);
+  }
+});
+
+test("a directory keeps its watch through a rename, and what happens in it then has the new path", async () => {
+  const captured = await begun({ a: "/", "a/d": "/", b: "/" });
+  captured.half("movedTo", "b/e", true);
+  captured.half("movedFrom", "a/d", true);
+  captured.tree.rename("a/d", "b/e");
+  captured.tree.happened("created", "b/e/f");
+  assert.deepEqual(captured.told(), ["rename a/d b/e", "create b/e/f"]);
+});
+
+test("half a rename that stays alone for 50 ms is a removal or an arrival", async () => {
+  const captured = await begun({ f: "x", g: "y" });
+  captured.half("movedFrom", "f", false, 1);
+  captured.half("movedTo", "g", false, 2);
+  await captured.pass(49);
+  assert.deepEqual(captured.told(), []);
+  await captured.pass(1);
+  assert.deepEqual(captured.told(), ["remove f", "create g"]);
+});
+
+test("half a rename is not given up before all events were read", async () => {
+  const captured = await begun({ f: "x", g: "y" });
+  const drained = new Deferred();
+  captured.tree.drained = () => drained.promise;
+  captured.half("movedFrom", "f");
+  await captured.pass(200);
+  assert.deepEqual(captured.told(), []);
+  captured.half("movedTo", "g");
+  drained.resolve();
+  await captured.pass(100);
+  assert.deepEqual(captured.told(), ["rename f g"]);
+});
+
+test("a directory that leaves the tree is forgotten with all below, and its watches are given back", async () => {
+  const captured = await begun({ d: "/", "d/e": "/" });
+  const watches = ["d", "d/e"].map((path) => captured.tree.watchOf(path)!);
+  captured.half("movedFrom", "d", true);
+  await captured.pass(100);
+  assert.deepEqual(captured.told(), ["remove d"]);
+  assert.deepEqual(captured.tree.unwatched, watches);
+  assert.equal(captured.capture.nodes.watches, 1);
+});
+
+test("a directory that comes from elsewhere is told, and compared when all in it is watched", async () => {
+  const captured = await begun({});
+  captured.tree.make("d", "directory");
+  captured.tree.make("d/e", "directory");
+  captured.half("movedTo", "d", true);
+  await captured.pass(100);
+  assert.deepEqual(captured.told(), ["create d", "repair d all"]);
+  assert.ok(captured.isWatched("d/e"));
+});
+
+test("what happens in a directory between two places is found by comparing it when it has arrived", async () => {
+  const captured = await begun({ a: "/", "a/d": "/", b: "/" });
+  captured.half("movedFrom", "a/d", true);
+  captured.tree.happened("created", "a/d/f");
+  captured.tree.rename("a/d", "b/d");
+  captured.half("movedTo", "b/d", true);
+  await captured.pass();
+  assert.deepEqual(captured.told(), ["rename a/d b/d", "repair b/d one"]);
+});
+
+test("what moves into a directory between two places is removed from where it was, and found there", async () => {
+  const captured = await begun({ a: "/", "a/d": "/", b: "/", f: "x" });
+  captured.half("movedFrom", "a/d", true, 1);
+  captured.half("movedFrom", "f", false, 2);
+  captured.half("movedTo", "a/d/f", false, 2);
+  captured.tree.rename("a/d", "b/d");
+  captured.half("movedTo", "b/d", true, 1);
+  await captured.pass(100);
+  assert.deepEqual(captured.told(), ["rename a/d b/d", "repair b/d one", "remove f"]);
+});
+
+test("a directory that was not yet looked at when it was renamed is watched and compared under its new name", async () => {
+  const captured = await begun({});
+  captured.tree.make("d", "directory");
+  captured.tree.before = () => {
+    captured.tree.before = () => undefined;
+    captured.tree.rename("d", "e");
+  };
+  captured.tree.happened("created", "d", { isDirectory: true });
+  await captured.pass();
+  captured.half("movedFrom", "d", true);
+  captured.half("movedTo", "e", true);
+  await captured.pass();
+  assert.ok(captured.isWatched("e"));
+  assert.equal(captured.told().at(-1), "repair e all");
+});
+
+test("a directory that was away when everything was to be compared is compared when it has arrived", async () => {
+  const captured = await begun({ a: "/", "a/d": "/", "a/d/x": "/", b: "/" });
+  captured.half("movedFrom", "a/d", true);
+  captured.tree.emit({ kind: "several", watch: captured.tree.watchOf("a/d/x")! });
+  captured.tree.rename("a/d", "b/d");
+  captured.half("movedTo", "b/d", true);
+  await captured.pass();
+  assert.deepEqual(captured.told(), ["rename a/d b/d", "repair b/d/x one"]);
+});
+
+test("a watch that is gone while its directory is away is set again when it has arrived", async () => {
+  const captured = await begun({ a: "/", "a/d": "/", b: "/" });
+  captured.half("movedFrom", "a/d", true);
+  captured.tree.emit({ kind: "watchGone", watch: captured.tree.watchOf("a/d")! });
+  captured.tree.forgetWatch("a/d");
+  captured.tree.rename("a/d", "b/d");
+  captured.half("movedTo", "b/d", true);
+  await captured.pass();
+  assert.ok(captured.isWatched("b/d"));
+  assert.match(captured.told().at(-1)!, /^repair b\/d/);
+});
+
+test("events of a directory that come before the scan that watches it is told wait for that", async () => {
+  const captured = await begun({});
+  const scanned = new Deferred();
+  captured.tree.afterScan = () => scanned.promise;
+  captured.tree.make("d", "directory");
+  captured.tree.happened("created", "d", { isDirectory: true });
+  await captured.pass();
+  captured.tree.happened("created", "d/f");
+  assert.deepEqual(captured.told(), ["create d"]);
+  scanned.resolve();
+  await captured.pass();
+  assert.deepEqual(captured.told().toSorted(), ["create d/f", "repair d all"]);
+});
+
+test("a directory that came while its parent was read again is not lost", async () => {
+  const captured = await begun({ d: "/" });
+  const scanned = new Deferred();
+  captured.tree.afterScan = () => scanned.promise;
+  captured.tree.emit({ kind: "several", watch: captured.tree.watchOf("d")! });
+  await captured.pass();
+  captured.tree.make("d/new", "directory");
+  captured.tree.happened("created", "d/new", { isDirectory: true });
+  scanned.resolve();
+  await captured.pass();
+  assert.ok(captured.isWatched("d/new"), "its watch is not given back");
+  assert.ok(captured.told().includes("repair d/new all"));
+});
+
+test("a watch that is taken away by others is set again, and its directory compared", async () => {
+  const captured = await begun({ d: "/" });
+  captured.tree.emit({ kind: "watchGone", watch: captured.tree.watchOf("d")! });
+  captured.tree.forgetWatch("d");
+  await captured.pass();
+  assert.ok(captured.isWatched("d"));
+  assert.deepEqual(captured.told(), ["repair d one"]);
+});
+
+test("another directory under a known name is compared with everything in it", async () => {
+  const captured = await begun({ d: "/", "d/e": "/" });
+  captured.tree.remove("d/e");
+  captured.tree.make("d/e", "directory");
+  captured.tree.make("d/e/x", "directory");
+  captured.tree.emit({ kind: "several", watch: captured.tree.watchOf("d")! });
+  await captured.pass();
+  assert.deepEqual(captured.told().toSorted(), ["repair d one", "repair d/e all"]);
+  assert.ok(captured.isWatched("d/e/x"));
+});
+
+test("after an overflow everything is looked at again, and halves of renames stay alone", async () => {
+  const captured = await begun({ d: "/", "d/f": "x" });
+  captured.half("movedFrom", "d/f");
+  captured.tree.make("d/new", "directory");
+  captured.tree.emit({ kind: "overflow", group: 0 });
+  await captured.pass();
+  assert.deepEqual(captured.told(), ["remove d/f", "repair  all"]);
+  assert.ok(captured.isWatched("d/new"));
+  assert.equal(captured.capture.overflows, 1);
+});
+
+test("what is passed over tells nothing, and half a rename of it leaves the other half alone", async () => {
+  const captured = await begun({ f: "x", "f.tmp": "y" }, ["*.tmp"]);
+  captured.tree.happened("written", "f.tmp");
+  captured.half("movedFrom", "f.tmp", false, 1);
+  captured.half("movedTo", "g", false, 1);
+  captured.half("movedFrom", "f", false, 2);
+  captured.half("movedTo", "g.tmp", false, 2);
+  await captured.pass(100);
+  assert.deepEqual(captured.told(), ["remove f", "create g"]);
+});
+
+test("when the root goes it is told once, and nothing afterwards", async () => {
+  for (const kind of ["deletedSelf", "movedSelf", "unmounted", "watchGone"] as TreeEvent["kind"][]) {
+    const captured = await begun({ f: "x" });
+    const root = captured.tree.watchOf("")!;
+    captured.tree.emit({ kind, watch: root }, { kind: "deleted", watch: root, name: "f" });
+    captured.tree.happened("deleted", "f");
+    assert.deepEqual([captured.lost, captured.told()], [["SOURCE_MISSING"], []], kind);
+  }
+});
+
+test("a tree that cannot be watched rejects, one that cannot be read is lost", async () => {
+  const unwatched = new Captured({});
+  unwatched.tree.before = () => {
+    throw new RopewalkError("WATCH_LIMIT", "no more");
+  };
+  await assert.rejects(unwatched.capture.begin(), { code: "WATCH_LIMIT" });
+  assert.deepEqual(unwatched.lost, []);
+  const unread = new Captured({ d: "/" });
+  unread.tree.before = (call, path) => {
+    if (call === "scan" && path === "d") throw new RopewalkError("WATCH_LIMIT", "no more");
+  };
+  await unread.capture.begin();
+  assert.deepEqual(unread.lost, ["WATCH_LIMIT"]);
+});
+
+test("a directory that cannot be read is told, and the others are watched", async () => {
+  const captured = new Captured({ a: "/", b: "/" });
+  captured.tree.unreadable.set("a", "EACCES");
+  await captured.capture.begin();
+  assert.deepEqual(captured.failures, ["a EACCES"]);
+  assert.ok(captured.isWatched("b"));
+});
+
+test("all that happened before the call is told when it is drained", async () => {
+  const captured = await begun({ f: "x" });
+  captured.tree.drained = async () => {
+    captured.tree.drained = () => Promise.resolve();
+    captured.tree.make("d", "directory");
+    captured.tree.happened("created", "d", { isDirectory: true });
+    captured.half("movedFrom", "f");
+  };
+  const drained = captured.capture.drained();
+  await captured.pass(200);
+  await drained;
+  assert.deepEqual(captured.told(), ["create d", "repair d all", "remove f"]);
+});
+
+test("after the end nothing is told, and no timer acts any more", async () => {
+  const captured = await begun({ f: "x" });
+  captured.half("movedFrom", "f");
+  captured.tree.drained = () => Promise.reject(new RopewalkError("SHUTTING_DOWN", "closed"));
+  await captured.capture.close();
+  await captured.pass(200);
+  assert.deepEqual([captured.told(), captured.lost], [[], []]);
+  assert.equal(captured.clock.pending, 0);
+});

@@ -1,0 +1,440 @@
+/**
+ * One target of a synchronization: its queue, its threads, its bulks. Each has its own, so that a slow one holds back no
+ * other (F14).
+ *
+ * Always holds: one bulk at a time; after the connection was lost the trees are compared again, as the target may have lost
+ * what it had not yet made durable. What was appended is done, or repaired, or in the journal.
+ */
+
+import { Deferred } from "../base/deferred.ts";
+import { asRopewalkError, RopewalkError } from "../base/errors.ts";
+import type {
+  Clock,
+  ExcludeRules,
+  FileFailure,
+  Random,
+  ScanRequest,
+  SourceTree,
+  Timer,
+  TreePath,
+} from "../ports/mod.ts";
+import type { Change } from "./capture/change.ts";
+import type { DirectoryNodes } from "./capture/directory-node.ts";
+import { Bulk, type BulkProgress, type BulkResult, type PlannedChange } from "./compare/bulk.ts";
+import { ALL_KEPT, isSameAsKept, type KeptAttributes } from "./compare/kept-attributes.ts";
+import type { SyncMode, TreeScan } from "./compare/tree-comparison.ts";
+import { Verification, type VerificationResult } from "./compare/verification.ts";
+import { CommandQueue } from "./queue/command-queue.ts";
+import type { NewEntry } from "./queue/entry.ts";
+import type { SynchronizationSettings } from "./synchronization-settings.ts";
+import type { Connector, TargetConnection } from "./threads/connection.ts";
+import { type TargetFigures, TargetThreads } from "./threads/target-threads.ts";
+import { DirtyDirectories } from "./work/dirty-directories.ts";
+import { HardLinks } from "./work/hard-links.ts";
+import { LinkSearch } from "./work/link-search.ts";
+import { SentFiles } from "./work/sent-files.ts";
+import { TreeWork } from "./work/tree-work.ts";
+import { entryAt, placeOf, type WorkParts } from "./work/work-parts.ts";
+
+/** After a lost connection the trees are compared at most so often. */
+const COMPARE_AGAIN_MS = 60_000;
+/** A queue that stays empty for so long is made durable at the target. */
+const SETTLE_MS = 1000;
+/** Repairs of one directory that the work itself asks for, in so long. */
+const REPAIRS_MAX = 5;
+const REPAIRS_MS = 60_000;
+
+export interface SynchronizationTarget {
+  /** As shown: a local path or a URL. */
+  readonly to: string;
+  readonly connector: Connector;
+  /** NAME at the target's daemon; empty for a local path. */
+  readonly name: string;
+}
+
+export interface TargetLaneParts {
+  readonly target: SynchronizationTarget;
+  readonly source: SourceTree;
+  readonly nodes: DirectoryNodes;
+  readonly excludes: ExcludeRules;
+  readonly settings: SynchronizationSettings;
+  /** 16 bytes. */
+  readonly id: Uint8Array;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly plants: ReadonlySet<string>;
+  readonly report: (sentence: string) => void;
+  /** Resolves when every event that happened before the call was told. */
+  readonly drained: () => Promise<void>;
+  /** All that was told is at the target, durably. */
+  readonly settled: () => void;
+}
+
+export interface LaneBulkOptions {
+  readonly mode: SyncMode;
+  readonly allowDeletes: boolean;
+}
+
+interface RunningBulk {
+  readonly bulk: Bulk;
+  readonly abort: AbortController;
+}
+
+export class TargetLane {
+  readonly to: string;
+  readonly queue: CommandQueue;
+  readonly links = new HardLinks();
+  readonly counters = { copiedFiles: 0, removed: 0, torn: 0, followUps: 0 };
+  readonly #parts: TargetLaneParts;
+  readonly #threads: TargetThreads;
+  readonly #dirty = new DirtyDirectories();
+  readonly #abort = new AbortController();
+  readonly #connections = new Set<TargetConnection>();
+  readonly #repairs = new Map<TreePath, { count: number; sinceMs: number }>();
+  /** Of those who wait for a connection. */
+  #connected: Deferred | undefined;
+  #kept: KeptAttributes = ALL_KEPT;
+  #bulkTurn: Promise<unknown> = Promise.resolve();
+  #running: RunningBulk | undefined;
+  #waitingBulks = 0;
+  #held: RopewalkError | undefined;
+  #bulkError: RopewalkError | undefined;
+  #comparisons = 0;
+  #wasConnected = false;
+  #comparedMs = Number.NEGATIVE_INFINITY;
+  #comparesSoon: Timer | undefined;
+  #settlesSoon: Timer | undefined;
+  /** Nothing was appended since all was durable at the target. */
+  isDurable = false;
+
+  constructor(parts: TargetLaneParts) {
+    const { target, clock, nodes, settings, plants } = parts;
+    this.#parts = parts;
+    this.to = target.to;
+    this.queue = new CommandQueue({
+      clock,
+      nodes,
+      threads: settings.threads,
+      plants,
+      settings: {
+        entriesMax: settings.queueEntriesMax,
+        barrier: settings.barrier,
+        idleCloseMs: settings.idleCloseMs,
+        copyRunEntriesMax: 1024,
+        copyRunBytesMax: 8 * 2 ** 20,
+      },
+      observer: {
+        appended: () => (this.isDurable = false),
+        emptied: () => this.#settleSoon(),
+      },
+    });
+    const work = new TreeWork(this.#workParts(), ({ connection, abilities }) => {
+      this.#kept = abilities;
+      this.#opened(connection);
+    });
+    this.#threads = new TargetThreads({
+      clock,
+      random: parts.random,
+      queue: this.queue,
+      work,
+      connector: target.connector,
+      configuration: {
+        target: target.name,
+        synchronization: parts.id,
+        modes: ["full", "incremental", "attributes"],
+        deletes: settings.deletes,
+        locksRoot: true,
+      },
+      bytesPerSecond: settings.bandwidthBytesPerSecond,
+      observer: (event) => {
+        if (event.type === "connected" && event.thread === 0) this.#mainConnected();
+      },
+    });
+  }
+
+  start(): void {
+    this.#threads.start();
+  }
+
+  changed(change: Change | NewEntry): void {
+    this.queue.append(change);
+    // What is compared meanwhile may have looked for it where it was not any more, or was not yet.
+    if (change.kind === "rename" && change.isDirectory && this.#comparisons > 0) this.#compareMoved(change);
+  }
+
+  #compareMoved({ place }: Change | NewEntry): void {
+    const directory = place?.directory.child(place.name);
+    if (directory === undefined) return;
+    const repair = entryAt({ directory, name: "" }, { kind: "repair", depth: "all", isDirectory: true });
+    for (const entry of repair) this.queue.append(entry);
+  }
+
+  /** Until the returned function is called, and what happened until then is known. */
+  #comparing(): () => void {
+    this.#comparisons += 1;
+    return () => {
+      const ended = () => {
+        this.#comparisons -= 1;
+      };
+      this.#parts.drained().then(ended, ended);
+    };
+  }
+
+  // ---- bulks ----
+
+  /** One after the other. MASS_DELETION, SOURCE_MISSING, CANCELLED, SHUTTING_DOWN */
+  bulk(path: TreePath, { mode, allowDeletes }: LaneBulkOptions): Promise<BulkResult> {
+    this.#waitingBulks += 1;
+    const done = this.#bulkTurn.then(() => this.#bulk(path, mode, allowDeletes));
+    this.#bulkTurn = done.catch(() => undefined);
+    return done.finally(() => (this.#waitingBulks -= 1));
+  }
+
+  async plan(mode: SyncMode): Promise<{ changes: PlannedChange[]; result: BulkResult }> {
+    return await this.#makeBulk("", mode, false, this.#abort.signal).plan();
+  }
+
+  /** Ends the bulk that runs; what it has copied stays. */
+  cancelBulk(): void {
+    this.#running?.abort.abort();
+  }
+
+  async #bulk(path: TreePath, mode: SyncMode, allowDeletes: boolean): Promise<BulkResult> {
+    const abort = new AbortController();
+    const signal = AbortSignal.any([abort.signal, this.#abort.signal]);
+    const bulk = this.#makeBulk(path, mode, allowDeletes, signal);
+    this.#running = { bulk, abort };
+    if (path === "") this.#comparedMs = this.#parts.clock.nowMs();
+    const ended = this.#comparing();
+    try {
+      const result = await bulk.run();
+      if (path === "") {
+        this.#held = undefined;
+        this.#bulkError = undefined;
+      }
+      return result;
+    } catch (error) {
+      const known = asRopewalkError(error);
+      if (known.code === "MASS_DELETION") {
+        this.#held = known;
+        this.#parts.report(`${this.to}: ${known.message}`);
+      } else {
+        this.#bulkError = known;
+        if (known.code !== "CANCELLED") this.#compareSoon();
+      }
+      throw known;
+    } finally {
+      this.#running = undefined;
+      ended();
+    }
+  }
+
+  #makeBulk(path: TreePath, mode: SyncMode, allowDeletes: boolean, signal: AbortSignal): Bulk {
+    const { settings } = this.#parts;
+    return new Bulk(
+      {
+        queue: this.queue,
+        source: this.#scanSource,
+        target: this.#scanTarget,
+        placeOf: (each) => placeOf(this.#parts.nodes, each),
+        entryAt,
+        isSame: (one, other) => isSameAsKept(this.#kept, one, other),
+        deletes: settings.deletes,
+        dirty: (each) => this.#dirty.add(each),
+        linked: (attributes, place) => this.links.seen(attributes, place),
+        failed: (failure) => this.#failed(failure),
+      },
+      { path, mode, allowDeletes, signal },
+    );
+  }
+
+  // ---- waiting ----
+
+  /** All that was told before the call, and all that followed from it, is durable at the target. */
+  async settle(event: number): Promise<void> {
+    for (;;) {
+      const { followUps } = this.counters;
+      // A comparison that is due anyway: what the target lost is found by it.
+      if (this.#comparesSoon !== undefined) this.#compareNow();
+      await this.#bulkTurn;
+      if (this.#held !== undefined) throw this.#held;
+      if (this.#bulkError !== undefined) throw this.#bulkError;
+      await this.queue.mark(event);
+      if (this.counters.followUps === followUps && this.#waitingBulks === 0) return;
+    }
+  }
+
+  /** A queue that stays empty is made durable by itself. */
+  #settleSoon(): void {
+    if (this.#settlesSoon !== undefined || this.isDurable) return;
+    this.#settlesSoon = this.#parts.clock.after(SETTLE_MS, () => {
+      this.#settlesSoon = undefined;
+      if (this.isDurable || !this.queue.isEmpty || this.#abort.signal.aborted) return;
+      this.queue.mark(0).then(
+        () => {
+          // What a target lost with its connection is found by the comparison that follows.
+          const isKnown = this.#comparesSoon === undefined && this.#waitingBulks === 0;
+          if (!this.queue.isEmpty || !isKnown) return;
+          this.isDurable = true;
+          this.#parts.settled();
+        },
+        () => undefined,
+      );
+    });
+  }
+
+  async verify(): Promise<VerificationResult> {
+    const { source, settings } = this.#parts;
+    return await new Verification({
+      source,
+      scanSource: this.#scanSource,
+      scanTarget: this.#scanTarget,
+      hashesOfTarget: (path, request) => this.#overAny((connection) => connection.hashes(path, request)),
+      isSame: (one, other) => isSameAsKept(this.#kept, one, other),
+      keepsExtra: settings.deletes === "keep",
+      failed: (failure) => this.#failed(failure),
+      signal: this.#abort.signal,
+    }).run();
+  }
+
+  // ---- the rest ----
+
+  pause(): void {
+    void this.#threads.pause();
+  }
+
+  resume(): void {
+    this.#threads.resume();
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    this.#comparesSoon?.cancel();
+    this.#settlesSoon?.cancel();
+    this.#connected?.resolve();
+    await this.#threads.stop();
+    await this.#bulkTurn;
+  }
+
+  get figures(): TargetFigures {
+    return this.#threads.figures;
+  }
+
+  get bulkProgress(): BulkProgress | undefined {
+    return this.#running?.bulk.progress;
+  }
+
+  get held(): RopewalkError | undefined {
+    return this.#held;
+  }
+
+  get bulkError(): RopewalkError | undefined {
+    return this.#bulkError;
+  }
+
+  #workParts(): WorkParts {
+    const { source, nodes, excludes, settings, plants } = this.#parts;
+    return {
+      source,
+      nodes,
+      excludes,
+      deletes: settings.deletes,
+      links: this.links,
+      linkSearch: new LinkSearch(),
+      sent: new SentFiles(),
+      dirty: this.#dirty,
+      counters: this.counters,
+      plants,
+      isSame: (one, other) => isSameAsKept(this.#kept, one, other),
+      append: (entry) => this.changed(entry),
+      later: (delayMs, action) => {
+        this.#parts.clock.after(delayMs, () => {
+          if (!this.#abort.signal.aborted) action();
+        });
+      },
+      bulk: (path) => {
+        this.bulk(path, { mode: "attributes", allowDeletes: false }).catch(() => undefined);
+      },
+      mayRepair: (path) => this.#mayRepair(path),
+      comparing: () => this.#comparing(),
+      connectionEnded: (connection) => this.#connections.delete(connection),
+    };
+  }
+
+  #mayRepair(path: TreePath): boolean {
+    const nowMs = this.#parts.clock.nowMs();
+    if (this.#repairs.size > 1024) this.#repairs.clear();
+    const repair = this.#repairs.get(path);
+    if (repair === undefined || nowMs - repair.sinceMs > REPAIRS_MS) {
+      this.#repairs.set(path, { count: 1, sinceMs: nowMs });
+      return true;
+    }
+    repair.count += 1;
+    return repair.count <= REPAIRS_MAX;
+  }
+
+  #failed(failure: FileFailure): void {
+    this.#threads.fileFailed(failure);
+  }
+
+  // ---- connections ----
+
+  #opened(connection: TargetConnection): void {
+    this.#connections.add(connection);
+    void connection.closed.then(() => this.#connections.delete(connection));
+    this.#connected?.resolve();
+    this.#connected = undefined;
+  }
+
+  /** A connection that was lost may have been lost with the target's machine. */
+  #mainConnected(): void {
+    if (this.#wasConnected) this.#compareSoon();
+    this.#wasConnected = true;
+  }
+
+  #compareSoon(): void {
+    if (this.#comparesSoon !== undefined || this.#abort.signal.aborted) return;
+    const { clock } = this.#parts;
+    const waitMs = Math.max(0, this.#comparedMs + COMPARE_AGAIN_MS - clock.nowMs());
+    this.#comparesSoon = clock.after(waitMs, () => this.#compareNow());
+  }
+
+  #compareNow(): void {
+    this.#comparesSoon?.cancel();
+    this.#comparesSoon = undefined;
+    if (this.#abort.signal.aborted) return;
+    this.bulk("", { mode: "attributes", allowDeletes: false }).catch(() => undefined);
+  }
+
+  readonly #scanSource: TreeScan = (request) => {
+    const { source, excludes } = this.#parts;
+    return source.scan({ ...request, excludes, withWatches: false });
+  };
+
+  readonly #scanTarget: TreeScan = (request) => {
+    const { excludes } = this.#parts;
+    const whole: ScanRequest = { ...request, excludes, withWatches: false };
+    return this.#overAny((connection) => connection.scan(whole));
+  };
+
+  /** Over a connection that there is; when it is lost meanwhile, over the next one. */
+  async #overAny<Result>(ask: (connection: TargetConnection) => Promise<Result>): Promise<Result> {
+    for (;;) {
+      if (this.#abort.signal.aborted)
+        throw new RopewalkError("SHUTTING_DOWN", "The replication to this target was stopped.");
+      const [connection] = this.#connections;
+      if (connection === undefined) {
+        this.#connected ??= new Deferred();
+        await this.#connected.promise;
+        continue;
+      }
+      try {
+        return await ask(connection);
+      } catch (error) {
+        const { code } = asRopewalkError(error);
+        if (code !== "UNREACHABLE" && code !== "TIMEOUT") throw error;
+        this.#connections.delete(connection);
+      }
+    }
+  }
+}

@@ -1,0 +1,362 @@
+/**
+ * What is done for commands: what happened at the source happens at the target, many at a time, in their order (F4, F13).
+ *
+ * Always holds: content and attributes are read from the source when the command is processed; a removal is carried out only
+ * if nothing is at the source under that name. What a rename brought to its new name is compared with the source, as it may
+ * have been sent before or behind it; what differs is appended as commands of their own.
+ */
+import { RopewalkError } from "../../base/errors.ts";
+import type { FileAttributes, FileFailure, TreePath } from "../../ports/mod.ts";
+import { BUNDLE_BYTES_MAX, type Operation, packOperation } from "../../wire/filesync/mod.ts";
+import type { Entry, NewEntry } from "../queue/entry.ts";
+import type { TargetConnection } from "../threads/connection.ts";
+import type { RunBudget, WorkResult } from "../threads/entry-work.ts";
+import { isWithin, movedPath } from "../tree-path.ts";
+import { isGone, needsRepair, troubleOfTarget } from "./failure-kinds.ts";
+import { LargeCopy } from "./large-copies.ts";
+import { linksOf } from "./link-entries.ts";
+import { sendPaths } from "./send-paths.ts";
+import { entryAt, repairAround, sourcePath, type WorkParts } from "./work-parts.ts";
+
+interface Gathered {
+  readonly append: NewEntry[];
+  readonly failures: FileFailure[];
+}
+
+interface FoundAtSource {
+  readonly own: FileAttributes | undefined;
+  /** Of a link: what it is to be made to. */
+  readonly existing: FileAttributes | undefined;
+}
+
+const NEVER: RunBudget = { mustEnd: () => false };
+
+export class CommandWork {
+  readonly #parts: WorkParts;
+
+  constructor(parts: WorkParts) {
+    this.#parts = parts;
+  }
+
+  async run(entries: readonly Entry[], connection: TargetConnection): Promise<WorkResult> {
+    const gathered: Gathered = { append: [], failures: [] };
+    for (let at = 0; at < entries.length; ) {
+      const isContent = isOfContent(entries[at]!);
+      const what = entries[at]!.kind === "attribute" ? "attributes" : "content";
+      let end = at + 1;
+      while (
+        end < entries.length &&
+        isOfContent(entries[end]!) === isContent &&
+        sends(entries[end]!, what, isContent)
+      )
+        end += 1;
+      const part = entries.slice(at, end);
+      if (isContent) await this.#send(part, what, connection, gathered);
+      else await this.#rearrange(part, connection, gathered);
+      at = end;
+    }
+    return { done: entries, untouched: [], ...gathered };
+  }
+
+  // ---- content and attributes ----
+
+  async #send(
+    entries: readonly Entry[],
+    what: "content" | "attributes",
+    connection: TargetConnection,
+    gathered: Gathered,
+    names: "linked" | "alone" = "linked",
+  ): Promise<void> {
+    const { source, counters, dirty, sent } = this.#parts;
+    const items: { entry: Entry; path: string }[] = [];
+    for (const entry of entries) {
+      const path = sourcePath(entry);
+      if (path !== undefined) items.push({ entry, path });
+    }
+    const result = await sendPaths({
+      source,
+      connection,
+      items,
+      pathOf: ({ entry, path }) => ({ source: path, target: entry.path }),
+      what,
+      order: "kept",
+    });
+    counters.torn += result.torn;
+    for (const { item, attributes } of result.sent) {
+      if (what === "attributes") {
+        gathered.append.push(...this.#linksOfAttributes(item.entry, attributes));
+        continue;
+      }
+      sent.sent(item.entry.path, attributes);
+      dirty.touchedIn(item.entry.path);
+      if (attributes.kind === "directory") dirty.add(item.entry.path);
+      else counters.copiedFiles += 1;
+      if (names === "linked")
+        gathered.append.push(...linksOf(this.#parts, item.entry.place, item.entry.path, attributes));
+    }
+    for (const { item, failure, side } of result.failed) this.#failed(item.entry, failure, side, gathered);
+    for (const { item } of result.large) await this.#large({ ...item, names }, connection, gathered);
+  }
+
+  /** The names of the file, where there is one more than is known. */
+  #linksOfAttributes(entry: Entry, attributes: FileAttributes): NewEntry[] {
+    const { links } = this.#parts;
+    if (links.namesOf(attributes).length >= attributes.links) return [];
+    return linksOf(this.#parts, entry.place, entry.path, attributes);
+  }
+
+  async #large(
+    { entry, path, names }: { entry: Entry; path: string; names: "linked" | "alone" },
+    connection: TargetConnection,
+    gathered: Gathered,
+  ): Promise<void> {
+    const { source, dirty, sent, counters } = this.#parts;
+    let copy: LargeCopy | undefined;
+    try {
+      const begun = await LargeCopy.begin({
+        source,
+        connection,
+        sourcePath: path,
+        path: entry.path,
+        mode: "incremental",
+      });
+      if (begun instanceof LargeCopy) copy = begun;
+      const outcome = begun instanceof LargeCopy ? await begun.goOn(entry.path, NEVER) : begun;
+      if (outcome.what === "failed") this.#failed(entry, outcome.failure, outcome.side, gathered);
+      if (outcome.what !== "done") return;
+      if (outcome.isTorn) counters.torn += 1;
+      counters.copiedFiles += 1;
+      sent.sent(entry.path, outcome.attributes);
+      dirty.touchedIn(entry.path);
+      if (names === "linked")
+        gathered.append.push(...linksOf(this.#parts, entry.place, entry.path, outcome.attributes));
+    } catch (error) {
+      void copy?.drop();
+      throw error;
+    }
+  }
+
+  // ---- renames, links, removals ----
+
+  async #rearrange(
+    entries: readonly Entry[],
+    connection: TargetConnection,
+    gathered: Gathered,
+  ): Promise<void> {
+    const isThere = await this.#areThere(entries);
+    for (let at = 0; at < entries.length; ) {
+      const parts: Uint8Array[] = [];
+      const asked: Entry[] = [];
+      let bytes = 0;
+      for (; at < entries.length && bytes < BUNDLE_BYTES_MAX / 2; at += 1) {
+        const entry = entries[at]!;
+        // What a link is made to depends on what was renamed before.
+        if (asked.length > 0 && (entry.kind === "link") !== (asked[0]!.kind === "link")) break;
+        const operation =
+          entry.kind === "link"
+            ? this.#linkOf(entry, isThere[at]!, gathered)
+            : this.#operationOf(entry, isThere[at]!.own, gathered);
+        if (operation === undefined) continue;
+        asked.push(entry);
+        parts.push(operation);
+        bytes += operation.length;
+      }
+      if (asked.length === 0) continue;
+      const { failures } = await connection.apply(Buffer.concat(parts), asked.length, "kept");
+      const wrong = new Map(failures.map((failure) => [failure.operation, failure]));
+      for (const [index, entry] of asked.entries()) this.#applied(entry, wrong.get(index), gathered);
+      const moved = asked.filter(
+        ({ kind }, index) => (kind === "rename" || kind === "link") && !wrong.has(index),
+      );
+      await this.#compareMoved(moved, connection, gathered);
+      // A target that has no links, or not between these two: each name has a file of its own.
+      const alone = asked.filter(
+        ({ kind }, index) => kind === "link" && wrong.has(index) && !isGone(wrong.get(index)!),
+      );
+      if (alone.length > 0) await this.#send(alone, "content", connection, gathered, "alone");
+      await this.#removeStuck(stuckPaths(asked, wrong), connection);
+    }
+  }
+
+  /** What is at the source now, where a removal says that something went, and of what a link is to be made. */
+  async #areThere(entries: readonly Entry[]): Promise<FoundAtSource[]> {
+    const asked: string[] = [];
+    const ask = (path: string | undefined) => (path === undefined ? undefined : asked.push(path) - 1);
+    const indexes = entries.map((entry) => {
+      const isLink = entry.kind === "link";
+      return {
+        own: isLink || entry.kind === "remove" ? ask(sourcePath(entry)) : undefined,
+        existing: isLink ? ask(entry.existing) : undefined,
+      };
+    });
+    const found = asked.length === 0 ? [] : await this.#parts.source.stat(asked);
+    const at = (index: number | undefined) => (index === undefined ? undefined : found[index]);
+    return indexes.map(({ own, existing }) => ({ own: at(own), existing: at(existing) }));
+  }
+
+  /** Only to what is the same file at the source, and was when it was sent; else it gets its content. */
+  #linkOf(entry: Entry, { own, existing }: FoundAtSource, gathered: Gathered): Uint8Array | undefined {
+    const isSameFile = own !== undefined && existing?.inode === own.inode && existing.device === own.device;
+    if (!isSameFile && existing !== undefined) this.#lookForLinks(entry, existing);
+    if (own === undefined) return undefined;
+    const { sent } = this.#parts;
+    // Content was sent to this name last; a command behind that links the other one to it.
+    if (isSameFile && sent.isNewer(entry.path, entry.existing!)) return undefined;
+    if (isSameFile && sent.mayBe(entry.existing!, own))
+      return packed({ op: "link", path: entry.path, existing: entry.existing! }, gathered);
+    gathered.append.push(...this.#again(entry));
+    return undefined;
+  }
+
+  /** The place is none of that file's names any more: it may be called otherwise. */
+  #lookForLinks({ place, existing: path }: Entry, attributes: FileAttributes): void {
+    const { links, linkSearch } = this.#parts;
+    if (place !== undefined) links.forget(attributes, [place]);
+    if (links.namesOf(attributes).length < attributes.links) linkSearch.want({ attributes, path: path! });
+  }
+
+  #operationOf(entry: Entry, there: FileAttributes | undefined, gathered: Gathered): Uint8Array | undefined {
+    const { path, from } = entry;
+    switch (entry.kind) {
+      case "rename":
+        return packed({ op: "rename", from: from!, to: path }, gathered);
+      case "remove":
+        // Something else is there by now; its own command follows, or was joined to one that did.
+        if (there !== undefined) return undefined;
+        return packed({ op: "remove", path, recursive: true }, gathered);
+      default:
+        return undefined;
+    }
+  }
+
+  #applied(entry: Entry, failure: FileFailure | undefined, gathered: Gathered): void {
+    const { counters, dirty, sent } = this.#parts;
+    const { kind, path, from, isDirectory } = entry;
+    const trouble = failure === undefined ? undefined : troubleOfTarget(failure);
+    if (trouble !== undefined) throw trouble;
+    dirty.touchedIn(path);
+    if (kind === "remove") {
+      dirty.removed(path);
+      sent.removed(path, isDirectory);
+      if (failure === undefined) counters.removed += 1;
+      else if (!isGone(failure)) this.#failed(entry, failure, "target", gathered);
+      return;
+    }
+    if (kind === "rename") dirty.touchedIn(from!);
+    if (kind === "link" && failure === undefined) sent.linked(path, entry.existing!);
+    if (failure === undefined) return;
+    // The target does not have what is renamed or linked: it gets the content.
+    if (kind === "rename" || isGone(failure)) gathered.append.push(...this.#again(entry));
+  }
+
+  /** What could not be moved is at its old name still; it goes before later commands are about that name. */
+  async #removeStuck(paths: readonly TreePath[], connection: TargetConnection): Promise<void> {
+    if (paths.length === 0) return;
+    const { dirty, sent } = this.#parts;
+    const operations = paths.map((path) => packOperation({ op: "remove", path, recursive: true }));
+    const { failures } = await connection.apply(Buffer.concat(operations), paths.length, "kept");
+    for (const failure of failures) {
+      const trouble = troubleOfTarget(failure);
+      if (trouble !== undefined) throw trouble;
+    }
+    for (const path of paths) {
+      dirty.touchedIn(path);
+      dirty.removed(path);
+      sent.removed(path, true);
+    }
+  }
+
+  /** Whether the target has under the new name what the source has there. */
+  async #compareMoved(
+    moved: readonly Entry[],
+    connection: TargetConnection,
+    gathered: Gathered,
+  ): Promise<void> {
+    if (moved.length === 0) return;
+    const { source, sent, dirty, isSame, counters } = this.#parts;
+    const paths = moved.map((entry) => sourcePath(entry) ?? "");
+    const [ours, theirs] = await Promise.all([
+      source.stat(paths),
+      connection.stat(moved.map(({ path }) => path)),
+    ]);
+    for (const [index, entry] of moved.entries()) {
+      const { path, from, isDirectory, place } = entry;
+      if (from !== undefined) dirty.renamed(from, path);
+      if (isDirectory) dirty.add(path);
+      const one = sourcePath(entry) === undefined ? undefined : ours[index];
+      if (one !== undefined && place !== undefined) this.#parts.links.seen(one, place);
+      const other = theirs[index];
+      const mayBe = one === undefined || from === undefined || sent.mayBe(from, one);
+      if (from !== undefined) sent.renamed(from, path, isDirectory);
+      if (one === undefined) {
+        // Something happened to it since, of which a command tells; if that came too early, this one does.
+        counters.followUps += 1;
+        gathered.append.push(...entryAt(place, { kind: "remove", isDirectory }));
+      } else if (one.kind === "directory" && other?.kind === "directory") continue;
+      else if (!mayBe || other === undefined || !isAlike(one, other, isSame))
+        gathered.append.push(...this.#again(entry));
+    }
+  }
+
+  /** Its content is sent anew, by a command behind all others. */
+  #again({ place, isDirectory }: Entry): NewEntry[] {
+    this.#parts.counters.followUps += 1;
+    const own = entryAt(place, { kind: "create", isDirectory });
+    const node = isDirectory ? place?.directory.child(place.name) : undefined;
+    if (node === undefined) return own;
+    const below = { directory: node, name: "" };
+    return [...own, ...entryAt(below, { kind: "repair", depth: "all", isDirectory: true })];
+  }
+
+  #failed({ place }: Entry, failure: FileFailure, side: "source" | "target", gathered: Gathered): void {
+    if (side === "target" && needsRepair(failure)) {
+      const repair = repairAround(this.#parts, place);
+      gathered.append.push(...repair);
+      if (repair.length > 0) return;
+    }
+    gathered.failures.push(failure);
+  }
+}
+
+function isOfContent({ kind }: Entry): boolean {
+  return kind === "create" || kind === "write" || kind === "attribute";
+}
+
+function sends({ kind }: Entry, what: "content" | "attributes", isContent: boolean): boolean {
+  return !isContent || (kind === "attribute") === (what === "attributes");
+}
+
+/** Where that is now which renames of a bundle could not move: later commands of it may have taken it along. */
+function stuckPaths(asked: readonly Entry[], wrong: ReadonlyMap<number, FileFailure>): TreePath[] {
+  const stuck: TreePath[] = [];
+  for (const [index, { kind, from }] of asked.entries()) {
+    const failure = wrong.get(index);
+    if (kind !== "rename" || failure === undefined || failure.errno === "ENOENT") continue;
+    let path: TreePath | undefined = from;
+    for (let later = index + 1; later < asked.length && path !== undefined; later += 1) {
+      const entry = asked[later]!;
+      if (wrong.has(later)) continue;
+      if (entry.kind === "rename" && isWithin(path, entry.from!))
+        path = movedPath(path, entry.from!, entry.path);
+      else if (isWithin(path, entry.path)) path = undefined;
+    }
+    if (path !== undefined) stuck.push(path);
+  }
+  return stuck;
+}
+
+/** Undefined: a path is too long to be sent; no target has it. */
+function packed(operation: Operation, { failures }: Gathered): Uint8Array | undefined {
+  try {
+    return packOperation(operation);
+  } catch (error) {
+    if (!(error instanceof RopewalkError) || error.code !== "INVALID_ARGUMENT") throw error;
+    const path = operation.op === "rename" ? operation.to : operation.path;
+    failures.push({ path, errno: "ENAMETOOLONG", doing: operation.op });
+    return undefined;
+  }
+}
+
+function isAlike(one: FileAttributes, other: FileAttributes, isSame: WorkParts["isSame"]): boolean {
+  return isSame({ name: "", attributes: one, linkHash: 0 }, { name: "", attributes: other, linkHash: 0 });
+}

@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { DirtyDirectories } from "./dirty-directories.ts";
+
+test("directories in which something was done are taken deepest first, the root last", () => {
+  const dirty = new DirtyDirectories();
+  for (const path of ["f", "a/b/f", "a/f"]) dirty.touchedIn(path);
+  assert.deepEqual(dirty.take(2), ["a/b", "a"]);
+  assert.deepEqual([dirty.take(2), dirty.size], [[""], 0]);
+});
+
+test("they go with renames, whether they wait or are away", () => {
+  const dirty = new DirtyDirectories();
+  dirty.add("a/x");
+  dirty.isAway("a/y");
+  dirty.add("ab");
+  dirty.renamed("a", "c");
+  assert.deepEqual(dirty.take(9).toSorted(), ["ab", "c/x", "c/y"]);
+});
+
+test("those that are away are looked for again when it is said, and none that was removed", () => {
+  const dirty = new DirtyDirectories();
+  for (const path of ["a", "b", "b/c"]) dirty.isAway(path);
+  assert.equal(dirty.size, 0);
+  dirty.removed("b");
+  dirty.retryAway();
+  assert.deepEqual(dirty.take(9), ["a"]);
+});

@@ -1,0 +1,72 @@
+/**
+ * Directories of a target whose own attributes are to be sent, because what was done in them changed their times.
+ *
+ * Always holds: paths are the target's; they move along with renames. A directory that is not at the source under this path
+ * is between two places: it waits for the command that says where it went.
+ */
+import type { TreePath } from "../../ports/mod.ts";
+import { isWithin, movedPath, parentPath } from "../tree-path.ts";
+
+/** Beyond, the oldest that wait are forgotten; a later comparison finds their times. */
+const AWAY_MAX = 65_536;
+
+export class DirtyDirectories {
+  readonly #dirty = new Set<TreePath>();
+  readonly #away = new Set<TreePath>();
+
+  get size(): number {
+    return this.#dirty.size;
+  }
+
+  /** Something was done to a name in it. */
+  touchedIn(path: TreePath): void {
+    this.#dirty.add(parentPath(path));
+  }
+
+  add(path: TreePath): void {
+    this.#dirty.add(path);
+  }
+
+  renamed(from: TreePath, to: TreePath): void {
+    for (const set of [this.#away, this.#dirty])
+      for (const path of [...set])
+        if (isWithin(path, from)) {
+          set.delete(path);
+          this.#dirty.add(movedPath(path, from, to));
+        }
+  }
+
+  removed(path: TreePath): void {
+    for (const set of [this.#away, this.#dirty])
+      for (const each of [...set]) if (isWithin(each, path)) set.delete(each);
+  }
+
+  /** Takes out up to `count`, the deepest first; whoever takes them sends them or gives them back. */
+  take(count: number): TreePath[] {
+    const paths = [...this.#dirty];
+    if (paths.length > 1) paths.sort((one, other) => depthOf(other) - depthOf(one));
+    const taken = paths.slice(0, count);
+    for (const path of taken) this.#dirty.delete(path);
+    return taken;
+  }
+
+  /** Not at the source under this path. */
+  isAway(path: TreePath): void {
+    this.#away.add(path);
+    if (this.#away.size <= AWAY_MAX) return;
+    const [oldest] = this.#away;
+    this.#away.delete(oldest!);
+  }
+
+  /** Those that were away are looked for again. */
+  retryAway(): void {
+    for (const path of this.#away) this.#dirty.add(path);
+    this.#away.clear();
+  }
+}
+
+function depthOf(path: TreePath): number {
+  let depth = 0;
+  for (let at = path.indexOf("/"); at >= 0; at = path.indexOf("/", at + 1)) depth += 1;
+  return path === "" ? -1 : depth;
+}

@@ -1,0 +1,43 @@
+/** What an errno of a single file means for the work. */
+import { RopewalkError } from "../../base/errors.ts";
+import type { FileFailure } from "../../ports/mod.ts";
+import { shownPath } from "../tree-path.ts";
+
+const GONE = new Set(["ENOENT", "ENOTDIR", "ELOOP"]);
+/** The target is otherwise than it was thought to be: looking again helps. */
+const OTHERWISE = new Set(["ENOENT", "ENOTDIR", "EEXIST", "ENOTEMPTY", "EISDIR", "ELOOP", "ESTALE"]);
+
+/** Nothing is there (any more). */
+export function isGone({ errno }: FileFailure): boolean {
+  return GONE.has(errno);
+}
+
+export function needsRepair({ errno }: FileFailure): boolean {
+  return OTHERWISE.has(errno);
+}
+
+/** What fails one file and will fail the next one too: the target as a whole cannot be used for now. */
+export function troubleOfTarget({ errno, path, doing }: FileFailure): RopewalkError | undefined {
+  const what = `${doing} of ${shownPath(path)} at the target: ${errno}`;
+  switch (errno) {
+    case "ENOSPC":
+    case "EDQUOT":
+      return new RopewalkError(
+        "NO_SPACE",
+        `The target is full (${what}); make room, and it goes on by itself.`,
+      );
+    case "EROFS":
+      return new RopewalkError("READ_ONLY", `The target is read-only (${what}).`);
+    case "EIO":
+    case "ENODEV":
+    case "ENXIO":
+      return new RopewalkError("IO_ERROR", `The target's disk fails (${what}).`);
+    default:
+      return undefined;
+  }
+}
+
+/** The source's file is not there any more, or cannot be read: no trouble of the connection. */
+export function isOfSource(error: unknown): boolean {
+  return error instanceof RopewalkError && (error.code === "NOT_FOUND" || error.code === "PERMISSION_DENIED");
+}

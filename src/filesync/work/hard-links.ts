@@ -1,0 +1,65 @@
+/**
+ * The names of files that have several, as far as they were seen: a target gets the content once and links the others.
+ *
+ * Always holds: what is kept are hints; whoever uses a name looks at the source first whether it is still that file. At
+ * most `NAMES_MAX` names are kept, the oldest files are forgotten; of these a target gets copies, which a later
+ * comparison finds and links.
+ */
+import type { FileAttributes } from "../../ports/mod.ts";
+import { hasOtherNames } from "../../wire/filesync/mod.ts";
+import type { SourcePlace } from "../capture/change.ts";
+
+/** About 200 bytes each. */
+const NAMES_MAX = 1_000_000;
+
+export class HardLinks {
+  readonly #files = new Map<string, SourcePlace[]>();
+  #names = 0;
+
+  /** Takes a name in; gives back the others of that file, the longest known first. */
+  seen(attributes: FileAttributes, place: SourcePlace): readonly SourcePlace[] {
+    if (!hasOtherNames(attributes)) return [];
+    const key = keyOf(attributes);
+    let places = this.#files.get(key);
+    if (places === undefined) this.#files.set(key, (places = []));
+    const others = places.filter((other) => !isSamePlace(other, place));
+    if (others.length === places.length) {
+      places.push(place);
+      this.#names += 1;
+      this.#bound();
+    }
+    return others;
+  }
+
+  /** Names that are known of the file. */
+  namesOf(attributes: FileAttributes): readonly SourcePlace[] {
+    return this.#files.get(keyOf(attributes)) ?? [];
+  }
+
+  /** Names of the file that turned out not to be its names any more. */
+  forget(attributes: FileAttributes, gone: readonly SourcePlace[]): void {
+    const key = keyOf(attributes);
+    const places = this.#files.get(key);
+    if (places === undefined) return;
+    const kept = places.filter((place) => !gone.some((other) => isSamePlace(other, place)));
+    this.#names -= places.length - kept.length;
+    if (kept.length === 0) this.#files.delete(key);
+    else this.#files.set(key, kept);
+  }
+
+  #bound(): void {
+    while (this.#names > NAMES_MAX) {
+      const [oldest] = this.#files;
+      this.#files.delete(oldest![0]);
+      this.#names -= oldest![1].length;
+    }
+  }
+}
+
+function keyOf({ device, inode }: FileAttributes): string {
+  return `${device}:${inode}`;
+}
+
+function isSamePlace(one: SourcePlace, other: SourcePlace): boolean {
+  return one.directory === other.directory && one.name === other.name;
+}

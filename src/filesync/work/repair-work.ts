@@ -1,0 +1,83 @@
+/**
+ * Compares a directory again, because something happened in it of which no more is known, or because the target turned
+ * out to be otherwise than it was thought to be.
+ *
+ * Always holds: what differs is appended as commands; a directory with more differences than `DIFFERENCES_MAX` becomes a
+ * bulk of its own. Errors: those of the trees and of the connection.
+ */
+import type { FileFailure } from "../../ports/mod.ts";
+import { type SourcePlace, sourcePathOf } from "../capture/change.ts";
+import { TreeComparison, type TreeDifference } from "../compare/tree-comparison.ts";
+import type { Entry, NewEntry } from "../queue/entry.ts";
+import type { TargetConnection } from "../threads/connection.ts";
+import type { WorkResult } from "../threads/entry-work.ts";
+import { entryAt, placeOf, type WorkParts } from "./work-parts.ts";
+
+const DIFFERENCES_MAX = 1024;
+
+export class RepairWork {
+  readonly #parts: WorkParts;
+
+  constructor(parts: WorkParts) {
+    this.#parts = parts;
+  }
+
+  async run(entry: Entry, connection: TargetConnection): Promise<WorkResult> {
+    const failures: FileFailure[] = [];
+    const found: { readonly place: SourcePlace; readonly entry: Omit<NewEntry, "place" | "path"> }[] = [];
+    const path = entry.place === undefined ? entry.path : sourcePathOf(entry.place);
+    const nothing: WorkResult = { done: [entry], untouched: [], append: [], failures };
+    if (path === undefined) return nothing;
+    const { source, excludes, isSame, bulk, counters } = this.#parts;
+    const comparison = new TreeComparison({
+      source: (request) => source.scan({ ...request, excludes, withWatches: false }),
+      target: (request) => connection.scan({ ...request, excludes, withWatches: false }),
+      path,
+      depth: entry.depth,
+      mode: "attributes",
+      isSame,
+      failed: (failure) => failures.push(failure),
+    });
+    let differences = 0;
+    const ended = this.#parts.comparing();
+    try {
+      for await (const some of comparison.differences()) {
+        differences += some.length;
+        if (differences > DIFFERENCES_MAX) {
+          bulk(path);
+          return nothing;
+        }
+        for (const difference of some) {
+          const place = placeOf(this.#parts.nodes, difference.path);
+          const entry = place === undefined ? undefined : this.#entryOf(difference, place);
+          if (entry !== undefined) found.push({ place: place!, entry });
+        }
+      }
+    } finally {
+      ended();
+    }
+    const append = found.flatMap(({ place, entry: each }) => entryAt(place, each));
+    counters.followUps += append.length;
+    return { ...nothing, append };
+  }
+
+  #entryOf(difference: TreeDifference, place: SourcePlace): Omit<NewEntry, "place" | "path"> | undefined {
+    const { dirty, deletes, links } = this.#parts;
+    switch (difference.kind) {
+      case "copy": {
+        const isDirectory = difference.attributes.kind === "directory";
+        return { kind: "create", isDirectory, sizeBytes: difference.attributes.sizeBytes };
+      }
+      case "attributes":
+        if (difference.attributes.kind !== "directory") return { kind: "attribute", isDirectory: false };
+        dirty.add(difference.path);
+        return undefined;
+      case "extra":
+        if (deletes === "keep") return undefined;
+        return { kind: "remove", isDirectory: difference.target.kind === "directory" };
+      case "linked":
+        links.seen(difference.attributes, place);
+        return undefined;
+    }
+  }
+}

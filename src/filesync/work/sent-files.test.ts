@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { MemoryTree } from "../testing/memory-tree.ts";
+import { SentFiles } from "./sent-files.ts";
+
+const tree = new MemoryTree({ one: "1", two: "2" });
+const [one, two] = await tree.stat(["one", "two"]);
+
+test("of a path to which nothing was sent nothing is known", () => {
+  assert.equal(new SentFiles().mayBe("a", one!), true);
+});
+
+test("what was sent goes with renames, also of a directory above it, and replaces what was sent there", () => {
+  const sent = new SentFiles();
+  sent.sent("a/x", one!);
+  sent.sent("b/x", two!);
+  sent.renamed("a", "b", true);
+  assert.deepEqual([sent.mayBe("b/x", one!), sent.mayBe("b/x", two!)], [true, false]);
+  sent.renamed("b/x", "c", false);
+  assert.deepEqual([sent.mayBe("c", two!), sent.mayBe("b/x", two!)], [false, true]);
+});
+
+test("what was removed is not known any more, with all below", () => {
+  const sent = new SentFiles();
+  for (const path of ["d/x", "dx"]) sent.sent(path, one!);
+  sent.removed("d", true);
+  assert.deepEqual([sent.mayBe("d/x", two!), sent.mayBe("dx", two!)], [true, false]);
+});

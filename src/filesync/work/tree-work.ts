@@ -1,0 +1,129 @@
+/**
+ * The work on the entries of one target: who does what.
+ * Always holds: before a mark or the end of a synchronization is done, attributes of directories have followed what was
+ * done in them, and all of it is durable at the target.
+ */
+import type { Entry } from "../queue/entry.ts";
+import type { TargetAbilities, TargetConnection } from "../threads/connection.ts";
+import type { CopyResult, EntryWork, RunBudget, WorkResult } from "../threads/entry-work.ts";
+import { CommandWork } from "./command-work.ts";
+import { CopyWork } from "./copy-work.ts";
+import { troubleOfTarget } from "./failure-kinds.ts";
+import { RepairWork } from "./repair-work.ts";
+import { sendPaths } from "./send-paths.ts";
+import { entryAt, placeOf, type WorkParts } from "./work-parts.ts";
+
+/** Directories whose attributes are sent at a time. */
+const SETTLED_MAX = 1024;
+/** So long after a new name of a file its other names are looked for. */
+const SEARCH_MS = 500;
+
+export class TreeWork implements EntryWork {
+  readonly #parts: WorkParts;
+  readonly #copies: CopyWork;
+  readonly #commands: CommandWork;
+  readonly #repairs: RepairWork;
+  #search: Promise<void> = Promise.resolve();
+  #isSearching = false;
+  readonly #opened: (opening: { connection: TargetConnection; abilities: TargetAbilities }) => void;
+
+  constructor(
+    parts: WorkParts,
+    opened: (opening: { connection: TargetConnection; abilities: TargetAbilities }) => void,
+  ) {
+    this.#parts = parts;
+    this.#copies = new CopyWork(parts);
+    this.#commands = new CommandWork(parts);
+    this.#repairs = new RepairWork(parts);
+    this.#opened = opened;
+  }
+
+  copyRun(entries: readonly Entry[], connection: TargetConnection, budget: RunBudget): Promise<CopyResult> {
+    return this.#copies.run(entries, connection, budget);
+  }
+
+  async nonSyncRun(entries: readonly Entry[], connection: TargetConnection): Promise<WorkResult> {
+    const [first] = entries;
+    switch (first?.kind) {
+      case "repair":
+        return await this.#repairs.run(first, connection);
+      case "mark":
+      case "sync-finish":
+        await this.#searchLinks();
+        this.#parts.dirty.retryAway();
+        while (this.#parts.dirty.size > 0) await this.settle(connection);
+        await connection.sync();
+        return { done: entries, untouched: [], append: [], failures: [] };
+      case "sync-start":
+        return { done: entries, untouched: [], append: [], failures: [] };
+      default:
+        return await this.#commands.run(entries, connection);
+    }
+  }
+
+  get isUnsettled(): boolean {
+    const { dirty, linkSearch } = this.#parts;
+    if (linkSearch.isWanted && !this.#isSearching) this.#searchSoon();
+    return dirty.size > 0;
+  }
+
+  /** Many new names come together, and one walk finds the others of all. */
+  #searchSoon(): void {
+    this.#isSearching = true;
+    this.#parts.later(SEARCH_MS, () => {
+      this.#isSearching = false;
+      this.#searchLinks().catch(() => undefined);
+    });
+  }
+
+  /** One at a time; what is wanted when the one before ends is looked for by the next. */
+  #searchLinks(): Promise<void> {
+    const done = this.#search.then(() => this.#searchOnce());
+    this.#search = done.catch(() => undefined);
+    return done;
+  }
+
+  async #searchOnce(): Promise<void> {
+    const { linkSearch, links, source, excludes, nodes, append, counters } = this.#parts;
+    if (!linkSearch.isWanted) return;
+    await linkSearch.run(source, excludes, (file, { path, attributes }) => {
+      const place = placeOf(nodes, path);
+      if (place === undefined) return;
+      links.seen(attributes, place);
+      if (path === file.path) return;
+      counters.followUps += 1;
+      for (const entry of entryAt(place, { kind: "link", existing: file.path, isDirectory: false }))
+        append(entry);
+    });
+  }
+
+  async settle(connection: TargetConnection): Promise<void> {
+    const { dirty, source } = this.#parts;
+    const items = dirty.take(SETTLED_MAX);
+    try {
+      const result = await sendPaths({
+        source,
+        connection,
+        items,
+        pathOf: (path) => ({ source: path, target: path }),
+        what: "attributes",
+        order: "kept",
+      });
+      for (const path of result.absent) dirty.isAway(path);
+      for (const { item, failure, side } of result.failed)
+        if (side === "target" && troubleOfTarget(failure) === undefined) dirty.isAway(item);
+    } catch (error) {
+      for (const path of items) dirty.add(path);
+      throw error;
+    }
+  }
+
+  connectionOpened(connection: TargetConnection, abilities: TargetAbilities): void {
+    this.#opened({ connection, abilities });
+  }
+
+  connectionEnded(connection: TargetConnection): void {
+    this.#parts.connectionEnded(connection);
+    this.#copies.connectionEnded(connection);
+  }
+}

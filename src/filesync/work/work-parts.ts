@@ -1,0 +1,77 @@
+/** What the work on the entries of one target shares. */
+
+import type { ExcludeRules, SourceTree, TreePath } from "../../ports/mod.ts";
+import type { ListingEntry } from "../../wire/filesync/mod.ts";
+import { type SourcePlace, sourcePathOf } from "../capture/change.ts";
+import type { DirectoryNodes } from "../capture/directory-node.ts";
+import type { Entry, NewEntry } from "../queue/entry.ts";
+import type { TargetConnection } from "../threads/connection.ts";
+import { lastName, parentPath } from "../tree-path.ts";
+import type { DirtyDirectories } from "./dirty-directories.ts";
+import type { HardLinks } from "./hard-links.ts";
+import type { LinkSearch } from "./link-search.ts";
+import type { SentFiles } from "./sent-files.ts";
+
+export interface WorkCounters {
+  copiedFiles: number;
+  removed: number;
+  /** Files that changed while they were read. */
+  torn: number;
+  /** Entries that were appended behind others because the first try showed that more is to be done. */
+  followUps: number;
+}
+
+export interface WorkParts {
+  readonly source: SourceTree;
+  readonly nodes: DirectoryNodes;
+  readonly excludes: ExcludeRules;
+  readonly deletes: "mirror" | "keep" | "trash";
+  readonly links: HardLinks;
+  readonly linkSearch: LinkSearch;
+  readonly sent: SentFiles;
+  readonly dirty: DirtyDirectories;
+  readonly counters: WorkCounters;
+  /** Whether two entries are equal as far as the target can keep what they differ in. */
+  isSame(source: ListingEntry, target: ListingEntry): boolean;
+  /** Appends what was found besides. */
+  append(entry: NewEntry): void;
+  /** Does something after so long, unless the target was stopped. */
+  later(delayMs: number, action: () => void): void;
+  /** So much is to be compared or sent below the path that a bulk is the way. */
+  bulk(path: TreePath): void;
+  readonly plants: ReadonlySet<string>;
+  /** Trees are being compared until the returned function is called: what moves meanwhile may be missed. */
+  comparing(): () => void;
+  /** A connection is gone. */
+  connectionEnded(connection: TargetConnection): void;
+  /** A repair that the work asks for again and again helps nobody: false when it is enough. */
+  mayRepair(path: TreePath): boolean;
+}
+
+/**
+ * The place of a path. Undefined: its directory was moved or removed since the path was seen, or has just come; then it is
+ * compared for that.
+ */
+export function placeOf(nodes: DirectoryNodes, path: TreePath): SourcePlace | undefined {
+  if (path === "") return { directory: nodes.root, name: "" };
+  const directory = nodes.at(parentPath(path));
+  return directory === undefined ? undefined : { directory, name: lastName(path) };
+}
+
+/** An entry for the end of the queue: there a place is called as it is now. None: it is gone. */
+export function entryAt(place: SourcePlace | undefined, entry: Omit<NewEntry, "place" | "path">): NewEntry[] {
+  const path = place === undefined ? undefined : sourcePathOf(place);
+  return path === undefined ? [] : [{ ...entry, place, path }];
+}
+
+export function sourcePath({ place }: Entry): TreePath | undefined {
+  return place === undefined ? undefined : sourcePathOf(place);
+}
+
+/** Compares the directory that holds a place again, if that may help. */
+export function repairAround(parts: WorkParts, place: SourcePlace | undefined): NewEntry[] {
+  const directory = place?.directory;
+  if (directory?.path === undefined || !parts.mayRepair(directory.path)) return [];
+  parts.counters.followUps += 1;
+  return entryAt({ directory, name: "" }, { kind: "repair", depth: "one", isDirectory: true });
+}
