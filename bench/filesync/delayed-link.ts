@@ -1,5 +1,5 @@
 // What more connections bring on a link that delays and stalls: the first copy of a tree by 1, 4 and 16 of them.
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { settle } from "../nbd/fio.ts";
 import { rotated } from "../nbd/server.ts";
@@ -7,8 +7,9 @@ import { plainRow, type Row, rateRow } from "../row.ts";
 import type { Group, SuiteContext } from "../suite.ts";
 import type { DaemonPair } from "./daemon-pair.ts";
 import { fileCount, filesText, filesyncSizes } from "./filesync-sizes.ts";
-import { emptyFolder, makeManyFiles } from "./many-files.ts";
+import { makeManyFiles } from "./many-files.ts";
 import { Relay, type RelayOptions } from "./relay.ts";
+import { setAside } from "./set-aside.ts";
 
 const THREADS = [1, 4, 16];
 /** A stall is about what a TCP that lost a packet waits before it sends it again. */
@@ -43,7 +44,6 @@ async function measure(context: SuiteContext, daemons: DaemonPair): Promise<Row[
   for (let round = 0; round < rounds; round++)
     for (const threads of rotated(THREADS, round)) {
       await using relay = await Relay.start({ port: destination.port, ...LINK, seed: round + 1 });
-      await emptyFolder(target);
       await settle(folder);
       const name = `link-${++copies}`;
       const elapsedMs = await ourSource.firstCopy({
@@ -54,8 +54,8 @@ async function measure(context: SuiteContext, daemons: DaemonPair): Promise<Row[
       });
       rates.get(threads)!.push(fileCount(linkFiles) / (elapsedMs / 1000));
       say(`  ${threads} connections: ${elapsedMs.toFixed(0)} ms`);
+      setAside(context, target);
     }
-  rmSync(place, { recursive: true, force: true });
 
   const [one] = THREADS;
   return THREADS.map((threads) => {

@@ -1,5 +1,5 @@
 // A directory with very many files gets another name: how long until the target's has it, and what goes over the wire.
-import { existsSync, renameSync, rmSync } from "node:fs";
+import { existsSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { settle } from "../nbd/fio.ts";
@@ -53,7 +53,6 @@ async function measure(context: SuiteContext, daemons: DaemonPair): Promise<Row[
       [now, next] = [next, now];
     }
   });
-  rmSync(place, { recursive: true, force: true });
 
   const { time, wire: wireName } = names(context);
   return [

@@ -1,6 +1,6 @@
 // How long a change takes to the target: in a tree of very many files that is equal but for it, beside the peers; and while
 // the same synchronization copies much for the first time.
-import { rmSync } from "node:fs";
+import { renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { settle } from "../nbd/fio.ts";
@@ -147,6 +147,8 @@ async function measureBulk(context: SuiteContext, { tree, daemons }: LivePlace):
   const { bulk, live } = filesyncSizes(context);
   const pair = await tree.pair();
   const [small, large] = ["bulk-small", "bulk-large"];
+  // Not removed, see `set-aside.ts`.
+  const aside = context.folderFor("bulk-aside");
   const found: Percentiles[] = [];
   const bulkSeconds: number[] = [];
   await makeManyFiles(join(pair.source, small), bulk.smallFiles);
@@ -173,9 +175,11 @@ async function measureBulk(context: SuiteContext, { tree, daemons }: LivePlace):
       );
       await ourSource.settled(BULK);
     });
-    for (const name of [small, large]) rmSync(join(pair.target, name), { recursive: true });
+    rmSync(join(pair.target, large));
+    renameSync(join(pair.target, small), join(aside, `target-${round}`));
   }
-  for (const name of [small, large]) rmSync(join(pair.source, name), { recursive: true });
+  rmSync(join(pair.source, large));
+  renameSync(join(pair.source, small), join(aside, "source"));
 
   const { p50, p99, most, bulk: bulkName } = bulkNames(context);
   return [

@@ -2,10 +2,9 @@
 // Always holds: no two files have the same content, none has holes, and names are the same in every run.
 import { randomFillSync } from "node:crypto";
 import { closeSync, openSync, writeSync } from "node:fs";
-import { mkdir, readdir } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import { runProgram } from "../../test/support/run-program.ts";
 
 export interface ManyFiles {
   readonly directories: number;
@@ -22,7 +21,6 @@ export interface FilesToMake extends ManyFiles {
 }
 
 const CHUNK_BYTES = 16 * 2 ** 20;
-const REMOVE_TIMEOUT_MS = 900_000;
 
 export const directoryName = (directory: number) => `d${String(directory).padStart(5, "0")}`;
 export const fileName = (file: number) => `f${String(file).padStart(5, "0")}`;
@@ -58,11 +56,4 @@ export function makeLargeFile(path: string, bytes: number): void {
   } finally {
     closeSync(file);
   }
-}
-
-/** Removes what is in the folder; the folder stays the one that it is. */
-export async function emptyFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  if ((await readdir(folder)).length === 0) return;
-  await runProgram("find", [folder, "-mindepth", "1", "-delete"], { timeoutMs: REMOVE_TIMEOUT_MS });
 }

@@ -161,7 +161,7 @@ export class ReplicationFaults {
     this.#running++;
     machine.synchronization
       .sync({ mode, allowDeletes: true })
-      .then(() => machine.rules.finished())
+      .then(() => machine.finished())
       .catch((error: unknown) => {
         if (!expectedCodes.has(asRopewalkError(error).code)) machine.clock.fail(error);
       })

@@ -11,7 +11,7 @@ import {
   type SynchronizationSettings,
   TargetLink,
 } from "../../src/filesync/mod.ts";
-import type { CheckFailed } from "../check-failed.ts";
+import { type CheckFailed, check } from "../check-failed.ts";
 import { DiskTrace } from "../disk-trace.ts";
 import { SimulatedClock, type SimulatedProcess } from "../simulated-clock.ts";
 import { SimulatedRandom } from "../simulated-random.ts";
@@ -61,6 +61,8 @@ export class ReplicationMachine {
   #process: SimulatedProcess;
   #tree: SimulatedSourceTree | undefined;
   #life = 0;
+  /** Of the process that lives, by the number of the connection. */
+  #exchanges = new Map<number, SimulatedExchange>();
   /** Of the process that lives. */
   synchronization!: Synchronization;
 
@@ -110,6 +112,7 @@ export class ReplicationMachine {
     const { plants, settings } = this.#options;
     this.#process = this.clock.startProcess();
     this.#life++;
+    this.#exchanges = new Map();
     this.note("source starts", String(this.#life));
     const process = this.#process;
     const random = this.random.fork(`source ${this.#life}`);
@@ -129,6 +132,17 @@ export class ReplicationMachine {
       plants,
     });
     this.synchronization.start();
+  }
+
+  /** F5: a bulk is over, so no copy is under way, neither at the target nor on the way. */
+  finished(): void {
+    this.rules.finished();
+    for (const [number, exchange] of this.#exchanges)
+      check(
+        number === 0 || exchange.changes === 0,
+        "F5",
+        () => `a synchronization is finished while connection ${number} sends copies`,
+      );
   }
 
   /** SIGKILL. */
@@ -158,7 +172,7 @@ export class ReplicationMachine {
     const life = this.#life;
     const { network, target } = this;
     return {
-      connect: async () => {
+      connect: async (number) => {
         await new Promise<void>((resolve) => void process.after(random.fraction() * connectMsMax, resolve));
         // Nothing answers, and nothing refuses.
         if (network.isHole) await new Promise<never>(() => undefined);
@@ -168,6 +182,7 @@ export class ReplicationMachine {
         const end = target.accept(life);
         const wire = network.wire(exchange.end, end.end);
         exchange.opened(wire);
+        this.#exchanges.set(number, exchange);
         end.opened(wire);
         return new TargetLink({
           exchange,

@@ -22,6 +22,8 @@ interface Waiting {
   readonly reply: Deferred<ReplyTo<Request["type"]>>;
 }
 
+const changing: ReadonlySet<Request["type"]> = new Set(["apply", "begin", "write", "keep", "commit"]);
+
 export class SimulatedExchange implements Exchange {
   /** What the network is given. */
   readonly end: NetworkEnd;
@@ -47,6 +49,13 @@ export class SimulatedExchange implements Exchange {
 
   opened(wire: SimulatedWire): void {
     this.#wire = wire;
+  }
+
+  /** Requests that change the target and are not answered. */
+  get changes(): number {
+    let count = 0;
+    for (const { type } of this.#waiting.values()) if (changing.has(type)) count++;
+    return count;
   }
 
   get closed(): Promise<RopewalkError | undefined> {

@@ -15,7 +15,7 @@ function source(seed: number, inotify: Partial<SourceTreeOptions["inotify"]> = {
   const limits = { queueMax: 1000, watchesMax: 100, readMsMax: 5, joinChance: 0, ...inotify };
   const random = new SimulatedRandom(seed);
   const history = new ContentHistory();
-  const around = { clock: clock.startProcess(), random, callMsMax: 1, counts, history };
+  const around = { clock: clock.startProcess(), random, callMsMax: 10, counts, history };
   return { clock, tree, counts, source: new SimulatedSourceTree(tree, { ...around, inotify: limits }) };
 }
 

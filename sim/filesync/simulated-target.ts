@@ -5,8 +5,7 @@
  * more.
  */
 import { asRopewalkError } from "../../src/base/errors.ts";
-import { TargetRoots } from "../../src/filesync/mod.ts";
-import { type Admission, TargetSession } from "../../src/filesync/target/target-session.ts";
+import { type Admission, TargetRoots, TargetSession } from "../../src/filesync/mod.ts";
 import {
   FRAME_BYTES_MAX,
   type Frame,

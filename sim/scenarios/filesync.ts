@@ -193,7 +193,7 @@ class FilesyncRun {
         : this.#random.pick(["attributes", "incremental", "full"] as const);
     machine.note("sync", mode);
     await this.#synced(mode);
-    machine.rules.finished();
+    machine.finished();
     checkEqual(`equal-after-${mode}`, treeDifferences(machine.source, machine.disk.tree));
   }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { packRequest } from "../wire/filesync/mod.ts";
 import { compileExcludes, excludeTest } from "./exclude-rules.ts";
 
 function passedOver(patterns: string[], paths: string[]): string[] {
@@ -33,5 +34,13 @@ test("characters of regular expressions stand for themselves, and names are comp
 test("patterns that say nothing, or too much, are refused", () => {
   for (const pattern of ["", "/", "a\0b", "x".repeat(2000)])
     assert.throws(() => compileExcludes([pattern]), { code: "INVALID_ARGUMENT" });
-  assert.throws(() => compileExcludes(new Array(1001).fill("a")), { code: "INVALID_ARGUMENT" });
+  assert.throws(() => compileExcludes(new Array(257).fill("a")), { code: "INVALID_ARGUMENT" });
+});
+
+test("whatever patterns are taken can be sent with a scan of a target", () => {
+  for (const pattern of ["x".repeat(512), "?".repeat(200), "**/".repeat(80)]) {
+    const excludes = compileExcludes(new Array(256).fill(pattern));
+    packRequest(1, { type: "scan", paths: [""], withListings: false, excludes });
+  }
+  assert.throws(() => compileExcludes(["?".repeat(512)]), { code: "INVALID_ARGUMENT" });
 });

@@ -11,9 +11,11 @@
  */
 import { RopewalkError } from "../base/errors.ts";
 import type { ExcludeRules, TreePath } from "../ports/mod.ts";
+import { EXCLUDE_BYTES_MAX, EXCLUDES_MAX } from "../wire/filesync/mod.ts";
 
-const PATTERNS_MAX = 1000;
-const PATTERN_BYTES_MAX = 1024;
+/** What is sent with each scan of a target. */
+const PATTERNS_MAX = EXCLUDES_MAX;
+const PATTERN_BYTES_MAX = 512;
 
 export const NO_EXCLUDES: ExcludeRules = { patterns: [] };
 
@@ -46,5 +48,11 @@ function compilePattern(text: string): string {
     if (part === "?") return "[^/]";
     return `\\${part}`;
   });
-  return `${isAnchored ? "^" : "(?:^|/)"}${body}(?:/|$)`;
+  const compiled = `${isAnchored ? "^" : "(?:^|/)"}${body}(?:/|$)`;
+  if (compiled.length > EXCLUDE_BYTES_MAX)
+    throw new RopewalkError(
+      "INVALID_ARGUMENT",
+      `${JSON.stringify(text)} has too many wildcards; use a shorter pattern.`,
+    );
+  return compiled;
 }

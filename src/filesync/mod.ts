@@ -26,7 +26,7 @@ export {
   type RootToEnter,
   TargetRoots,
 } from "./target/target-roots.ts";
-export type { Admission } from "./target/target-session.ts";
+export { type Admission, TargetSession } from "./target/target-session.ts";
 export type { SynchronizationTarget } from "./target-lane.ts";
 export * from "./threads/connection.ts";
 export * from "./threads/entry-work.ts";

@@ -40,6 +40,8 @@ import { entryAt, placeOf, type WorkParts } from "./work/work-parts.ts";
 const COMPARE_AGAIN_MS = 60_000;
 /** A queue that stays empty for so long is made durable at the target. */
 const SETTLE_MS = 1000;
+/** So often what followed from what followed is waited for; a tree that changes all the time has always more. */
+const FOLLOW_UPS_MAX = 64;
 /** Repairs of one directory that the work itself asks for, in so long. */
 const REPAIRS_MAX = 5;
 const REPAIRS_MS = 60_000;
@@ -252,13 +254,16 @@ export class TargetLane {
 
   /** All that was told before the call, and all that followed from it, is durable at the target. */
   async settle(event: number): Promise<void> {
-    for (;;) {
+    // What is in work when this begins has appended what follows from it when the first mark is reached.
+    await this.queue.mark(event);
+    for (let round = 0; round < FOLLOW_UPS_MAX; round += 1) {
       const { followUps } = this.counters;
       // A comparison that is due anyway: what the target lost is found by it.
       if (this.#comparesSoon !== undefined) this.#compareNow();
       await this.#bulkTurn;
       if (this.#held !== undefined) throw this.#held;
       if (this.#bulkError !== undefined) throw this.#bulkError;
+      if (this.#parts.plants.has("filesync-early-mark")) return;
       await this.queue.mark(event);
       if (this.counters.followUps === followUps && this.#waitingBulks === 0) return;
     }
@@ -344,6 +349,7 @@ export class TargetLane {
       sent: new SentFiles(),
       dirty: this.#dirty,
       counters: this.counters,
+      clock: this.#parts.clock,
       plants,
       isSame: (one, other) => isSameAsKept(this.#kept, one, other),
       append: (entry) => this.changed(entry),

@@ -43,6 +43,16 @@ class Captured {
     });
   }
 
+  /** These were told in this order, whatever else was looked at besides. */
+  inOrder(...expected: readonly string[]): void {
+    const told = this.told();
+    assert.deepEqual(
+      told.filter((each) => expected.includes(each)),
+      expected,
+      told.join(", "),
+    );
+  }
+
   /** Lets what was begun settle, and half renames wait in vain. */
   async pass(elapsedMs = 0): Promise<void> {
     for (let turns = 0; turns < 5; turns += 1) await this.clock.step(0);
@@ -146,7 +156,7 @@ test("a directory that comes from elsewhere is told, and compared when all in it
   captured.tree.make("d/e", "directory");
   captured.half("movedTo", "d", true);
   await captured.pass(100);
-  assert.deepEqual(captured.told(), ["create d", "repair d all"]);
+  assert.deepEqual(captured.told().slice(0, 2), ["create d", "repair d all"]);
   assert.ok(captured.isWatched("d/e"));
 });
 
@@ -157,7 +167,7 @@ test("what happens in a directory between two places is found by comparing it wh
   captured.tree.rename("a/d", "b/d");
   captured.half("movedTo", "b/d", true);
   await captured.pass();
-  assert.deepEqual(captured.told(), ["rename a/d b/d", "repair b/d one"]);
+  captured.inOrder("rename a/d b/d", "repair b/d one");
 });
 
 test("what moves into a directory between two places is removed from where it was, and found there", async () => {
@@ -168,7 +178,7 @@ test("what moves into a directory between two places is removed from where it wa
   captured.tree.rename("a/d", "b/d");
   captured.half("movedTo", "b/d", true, 1);
   await captured.pass(100);
-  assert.deepEqual(captured.told(), ["rename a/d b/d", "repair b/d one", "remove f"]);
+  captured.inOrder("rename a/d b/d", "repair b/d one", "remove f");
 });
 
 test("a directory that was not yet looked at when it was renamed is watched and compared under its new name", async () => {
@@ -184,7 +194,7 @@ test("a directory that was not yet looked at when it was renamed is watched and 
   captured.half("movedTo", "e", true);
   await captured.pass();
   assert.ok(captured.isWatched("e"));
-  assert.equal(captured.told().at(-1), "repair e all");
+  captured.inOrder("rename d e", "repair e all");
 });
 
 test("a directory that was away when everything was to be compared is compared when it has arrived", async () => {
@@ -194,7 +204,7 @@ test("a directory that was away when everything was to be compared is compared w
   captured.tree.rename("a/d", "b/d");
   captured.half("movedTo", "b/d", true);
   await captured.pass();
-  assert.deepEqual(captured.told(), ["rename a/d b/d", "repair b/d/x one"]);
+  captured.inOrder("rename a/d b/d", "repair b/d/x one");
 });
 
 test("a watch that is gone while its directory is away is set again when it has arrived", async () => {

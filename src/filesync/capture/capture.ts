@@ -39,7 +39,12 @@ export class Capture {
   #early: TreeEvent[] = [];
   #earlyLost = false;
   #settling: Promise<void> | undefined;
+  /** Directories in which directories came or went while others were read: the one may be older than the other. */
+  readonly #unsure = new Set<DirectoryNode>();
+  #checking: Promise<void> | undefined;
   #isClosed = false;
+  /** Of the event that is told, those that came early counted twice. */
+  #number = 0;
   /** Events that the kernel told of, since the beginning. */
   events = 0;
   overflows = 0;
@@ -52,6 +57,7 @@ export class Capture {
       nodes: this.nodes,
       excludes: parts.excludes,
       replaced: (node) => this.#compare(node, "all"),
+      displaced: (node) => this.#isUnsure(node),
       unwatch: (watches) => this.#watch?.remove(watches),
       learned: () => this.#takeEarly(),
       failed: (failure) => parts.listener.failed(failure),
@@ -63,6 +69,7 @@ export class Capture {
   async begin(): Promise<void> {
     this.#watch = await this.#parts.tree.watch((events) => this.#take(events));
     this.#walk.walk(this.nodes.root, "all", () => undefined);
+    this.#check();
     await this.#walk.finished();
   }
 
@@ -72,7 +79,8 @@ export class Capture {
       await this.#watch?.drained();
       await this.#walk.finished();
       if (!this.#moves.isEmpty) await this.#settle();
-    } while (!this.#isClosed && !(this.#walk.isIdle && this.#moves.isEmpty));
+      await this.#checking;
+    } while (!this.#isClosed && !(this.#walk.isIdle && this.#moves.isEmpty && this.#checking === undefined));
   }
 
   /** Resolves when every event that happened before the call was told, though half a rename may still wait. */
@@ -97,6 +105,7 @@ export class Capture {
   }
 
   #event(event: TreeEvent): void {
+    this.#number += 1;
     // Also those of one batch behind the one that says that the root is gone.
     if (this.#isClosed) return;
     const node = this.nodes.ofWatch(event.watch);
@@ -117,6 +126,7 @@ export class Capture {
     // Half a rename with a name that is passed over leaves the other half alone, which is as it should be.
     if (this.#parts.isExcluded(path)) return;
     const { name, isDirectory } = event;
+    if (isDirectory && event.kind !== "attributes") this.#isUnsure(node);
     switch (event.kind) {
       case "created":
         if (isDirectory) this.#directoryCame(node, name, path);
@@ -161,6 +171,7 @@ export class Capture {
 
   /** Tells that a directory is to be compared, once all in it is watched. */
   #compare(node: DirectoryNode, depth: "one" | "all"): void {
+    this.#check();
     this.#walk.walk(node, depth, () => {
       const { path } = node;
       if (path === undefined || this.#isClosed) return;
@@ -185,18 +196,25 @@ export class Capture {
   #departed(directory: DirectoryNode, { name, cookie, isDirectory }: TreeEvent, from: TreePath): void {
     const node = isDirectory ? directory.child(name) : undefined;
     node?.detach();
-    const departure = { cookie, from, directory, name, node, isDirectory };
+    const departure = { cookie, from, directory, name, node, isDirectory, event: this.#number };
     const arrival = this.#moves.depart(departure);
+    // What came first was told of late: its place may have another directory by now.
+    if (isDirectory && node === undefined) this.#mustCheck(directory);
+    if (isDirectory && arrival !== undefined) this.#mustCheck(arrival.directory);
     if (arrival !== undefined) this.#renamed(departure, arrival);
   }
 
   #arrived(directory: DirectoryNode, { name, cookie, isDirectory }: TreeEvent): void {
-    const arrival = { cookie, directory, name, isDirectory };
+    const arrival = { cookie, directory, name, isDirectory, event: this.#number };
     const departure = this.#moves.arrive(arrival);
     if (departure !== undefined) this.#renamed(departure, arrival);
   }
 
   #renamed(departure: Omit<Departure, "atMs">, arrival: Omit<Arrival, "atMs">): void {
+    if (this.#parts.plants?.has("filesync-split-rename") === true) {
+      this.#left(departure);
+      return;
+    }
     const { from, node } = departure;
     const { directory, name, isDirectory } = arrival;
     const above = directory.path;
@@ -212,8 +230,20 @@ export class Capture {
     const path = joinPath(above, name);
     const place = { directory, name };
     this.#parts.listener.changed({ kind: "rename", place, from, path, isDirectory });
-    if (node !== undefined) this.#compareMissed(node);
-    else if (isDirectory) this.#directoryCame(directory, name, path);
+    if (node !== undefined) {
+      this.#isUnsure(node);
+      this.#compareMissed(node);
+    } else if (isDirectory) this.#directoryCame(directory, name, path);
+    if (Math.abs(departure.event - arrival.event) > 1) this.#againAt(departure);
+  }
+
+  /** What was told between the halves of a rename may have been of a new thing in the old place, and went along with it. */
+  #againAt({ directory, name, isDirectory }: Omit<Departure, "atMs">): void {
+    const above = directory.path;
+    if (above === undefined) return;
+    const node = directory.child(name);
+    this.#change("create", directory, { name, path: joinPath(above, name), isDirectory });
+    if (node !== undefined) this.#compare(node, "all");
   }
 
   /** Directories that have a path again, and something that nobody was told of. */
@@ -223,6 +253,38 @@ export class Capture {
       if (node.watch === undefined) this.#compare(node, "all");
       else if (node.hasMissed) this.#compare(node, "one");
       node.hasMissed = false;
+    }
+  }
+
+  // ---- what was read and what was told ----
+
+  /** What a scan saw may be older or newer than the events that are told meanwhile: it is looked at again. */
+  #isUnsure(node: DirectoryNode): void {
+    if (this.#checking !== undefined) this.#unsure.add(node);
+  }
+
+  #mustCheck(node: DirectoryNode): void {
+    this.#check();
+    this.#unsure.add(node);
+  }
+
+  #check(): void {
+    this.#checking ??= this.#checkAll()
+      .catch((error: unknown) => this.#lost(error))
+      .finally(() => (this.#checking = undefined));
+  }
+
+  async #checkAll(): Promise<void> {
+    for (;;) {
+      await this.#walk.finished();
+      await this.#watch?.drained();
+      if (this.#isClosed) return;
+      if (!this.#walk.isIdle) continue;
+      if (this.#unsure.size === 0) return;
+      const nodes = [...this.#unsure];
+      this.#unsure.clear();
+      for (const node of nodes)
+        if (node.path !== undefined) this.#compare(node, node.watch === undefined ? "all" : "one");
     }
   }
 
@@ -241,6 +303,7 @@ export class Capture {
     }
     const path = joinPath(above, name);
     if (isDirectory) {
+      this.#mustCheck(directory);
       this.#forget(directory.child(name));
       this.#directoryCame(directory, name, path);
     } else this.#change("create", directory, { name, path, isDirectory });

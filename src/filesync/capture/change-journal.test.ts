@@ -7,18 +7,21 @@ import { ChangeJournal, JOURNAL_BYTES_MAX } from "./change-journal.ts";
 
 class MemoryFile implements AppendFile {
   readonly content: Uint8Array;
-  bytes: Buffer;
+  #parts: Uint8Array[];
   syncs = 0;
   isClosed = false;
   trouble: RopewalkError | undefined;
 
   constructor(content: Uint8Array = new Uint8Array()) {
     this.content = content;
-    this.bytes = Buffer.from(content);
+    this.#parts = [content];
+  }
+  get bytes(): Buffer {
+    return Buffer.concat(this.#parts);
   }
   append(bytes: Uint8Array): void {
     if (this.trouble !== undefined) throw this.trouble;
-    this.bytes = Buffer.concat([this.bytes, bytes]);
+    this.#parts.push(bytes);
   }
   async sync(): Promise<void> {
     this.syncs += 1;
@@ -26,7 +29,7 @@ class MemoryFile implements AppendFile {
   }
   clear(): void {
     if (this.trouble !== undefined) throw this.trouble;
-    this.bytes = Buffer.alloc(0);
+    this.#parts = [];
   }
   async close(): Promise<void> {
     this.isClosed = true;
@@ -61,8 +64,9 @@ test("a damaged end is cut off", () => {
   for (const change of [one, below]) journal.noted(change);
   for (let cut = 1; cut < 8; cut += 1)
     assert.deepEqual(journalOf(new MemoryFile(file.bytes.subarray(0, -cut))).journal.left(), [one]);
-  file.bytes[file.bytes.length - 1]! ^= 1;
-  assert.deepEqual(journalOf(new MemoryFile(file.bytes)).journal.left(), [one]);
+  const { bytes } = file;
+  bytes[bytes.length - 1]! ^= 1;
+  assert.deepEqual(journalOf(new MemoryFile(bytes)).journal.left(), [one]);
 });
 
 test("when all is at every target nothing is left, neither of this process nor of the one before", () => {

@@ -17,6 +17,8 @@ export interface Departure {
   /** Of a directory: taken out of the tree until it is known where it went. */
   readonly node: DirectoryNode | undefined;
   readonly isDirectory: boolean;
+  /** Number of its event: whether others stand between the halves. */
+  readonly event: number;
   readonly atMs: number;
 }
 
@@ -26,6 +28,7 @@ export interface Arrival {
   readonly directory: DirectoryNode;
   readonly name: string;
   readonly isDirectory: boolean;
+  readonly event: number;
   readonly atMs: number;
 }
 

@@ -32,6 +32,8 @@ export interface TreeWalkParts {
   readonly excludes: ExcludeRules;
   /** A directory stands under this node that did not before. */
   readonly replaced: (node: DirectoryNode) => void;
+  /** Another directory has this one's watch. */
+  readonly displaced: (node: DirectoryNode) => void;
   /** Watches that nobody needs any more. */
   readonly unwatch: (watches: readonly number[]) => void;
   /** After each request: watches are known that were not. */
@@ -134,7 +136,10 @@ export class TreeWalk {
     if (directory.watch !== undefined) {
       const before = this.#parts.nodes.setWatch(node, directory.watch);
       // The same directory under another name: its rename is still to be told.
-      if (before !== undefined) before.hasMissed = true;
+      if (before !== undefined) {
+        before.hasMissed = true;
+        this.#parts.displaced(before);
+      }
     }
     const names = new Set(directory.directories);
     for (const child of [...node.children])
@@ -144,8 +149,9 @@ export class TreeWalk {
       const known = node.child(name);
       const child = known ?? new DirectoryNode(name);
       if (known === undefined) node.attach(child, name);
-      if (known !== undefined && levels === 0 && !isOther) continue;
-      const below = known === undefined || isOther ? Number.POSITIVE_INFINITY : levels - 1;
+      const isUnwatched = known?.watch === undefined;
+      if (!isUnwatched && levels === 0 && !isOther) continue;
+      const below = isUnwatched || isOther ? Number.POSITIVE_INFINITY : levels - 1;
       walk.pending += 1;
       this.#visits.push({ node: child, walk, levels: below });
     }

@@ -271,7 +271,8 @@ export class CommandQueue {
   #appendRescans(): void {
     const { entriesMax } = this.settings;
     if (this.#list.length > entriesMax / 2) return;
-    for (let taken = 0; taken < Math.ceil(entriesMax / 4); taken++) {
+    // Those that make no entry do not count: nobody would ask for the next ones.
+    for (let appended = 0; appended < Math.ceil(entriesMax / 4); ) {
       const sinceMs = this.#rescans.sinceMs;
       const rescan = this.#rescans.take();
       if (rescan === undefined) break;
@@ -286,7 +287,9 @@ export class CommandQueue {
         depth: rescan.depth,
         atMs: sinceMs,
       };
-      if (this.#joined.join(entry) === undefined) this.#append(entry);
+      if (this.#joined.join(entry) !== undefined) continue;
+      this.#append(entry);
+      appended++;
     }
     this.#appendMarks();
   }

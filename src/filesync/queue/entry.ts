@@ -138,5 +138,5 @@ export function isControlKind(kind: EntryKind): boolean {
 export function touchesCopy(command: Entry, copy: Entry): boolean {
   if (isControlKind(command.kind)) return true;
   const touches = (path: TreePath) => isWithin(path, copy.path) || isWithin(copy.path, path);
-  return touches(command.path) || (command.from !== undefined && touches(command.from));
+  return [command.path, command.from, command.existing].some((path) => path !== undefined && touches(path));
 }

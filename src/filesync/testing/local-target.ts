@@ -1,6 +1,6 @@
 /** A connection to a tree in memory, over the program's own session and link, and what the work needs besides. */
 import { RopewalkError } from "../../base/errors.ts";
-import type { TargetTree } from "../../ports/mod.ts";
+import type { Clock, TargetTree } from "../../ports/mod.ts";
 import { NO_MAC, PROTOCOL_VERSION } from "../../wire/filesync/mod.ts";
 import { DirectoryNode, DirectoryNodes } from "../capture/directory-node.ts";
 import { ALL_KEPT, isSameAsKept } from "../compare/kept-attributes.ts";
@@ -37,6 +37,14 @@ export const CONFIGURATION: ConnectionConfiguration = {
   modes: ["attributes"],
   deletes: "mirror",
   locksRoot: true,
+};
+
+/** No time passes. */
+const STANDING_CLOCK: Clock = {
+  nowMs: () => 0,
+  wallMs: () => 0,
+  after: () => ({ cancel: () => undefined }),
+  soon: setImmediate,
 };
 
 export const TEST_RANDOM = { bytes: (length: number) => new Uint8Array(length).fill(7) };
@@ -108,6 +116,7 @@ export function workParts(source: MemoryTree, more: Partial<WorkParts> = {}): Wo
     dirty: new DirtyDirectories(),
     counters: { copiedFiles: 0, removed: 0, torn: 0, followUps: 0 },
     isSame: (one, other) => isSameAsKept(ALL_KEPT, one, other),
+    clock: STANDING_CLOCK,
     append: () => undefined,
     later: () => undefined,
     comparing: () => () => undefined,

@@ -14,9 +14,8 @@ import type { RunBudget, WorkResult } from "../threads/entry-work.ts";
 import { isWithin, movedPath } from "../tree-path.ts";
 import { isGone, needsRepair, troubleOfTarget } from "./failure-kinds.ts";
 import { LargeCopy } from "./large-copies.ts";
-import { linksOf } from "./link-entries.ts";
 import { sendPaths } from "./send-paths.ts";
-import { entryAt, repairAround, sourcePath, type WorkParts } from "./work-parts.ts";
+import { entryAt, namesFollow, repairAround, sourcePath, type WorkParts } from "./work-parts.ts";
 
 interface Gathered {
   readonly append: NewEntry[];
@@ -84,25 +83,35 @@ export class CommandWork {
     counters.torn += result.torn;
     for (const { item, attributes } of result.sent) {
       if (what === "attributes") {
-        gathered.append.push(...this.#linksOfAttributes(item.entry, attributes));
+        this.#followAttributes(item.entry, attributes);
         continue;
       }
       sent.sent(item.entry.path, attributes);
       dirty.touchedIn(item.entry.path);
       if (attributes.kind === "directory") dirty.add(item.entry.path);
       else counters.copiedFiles += 1;
-      if (names === "linked")
-        gathered.append.push(...linksOf(this.#parts, item.entry.place, item.entry.path, attributes));
+      if (names === "linked") namesFollow(this.#parts, item.entry.place, attributes);
     }
     for (const { item, failure, side } of result.failed) this.#failed(item.entry, failure, side, gathered);
+    for (const { entry } of result.absent) gathered.append.push(...this.#underOtherNames(entry));
     for (const { item } of result.large) await this.#large({ ...item, names }, connection, gathered);
   }
 
-  /** The names of the file, where there is one more than is known. */
-  #linksOfAttributes(entry: Entry, attributes: FileAttributes): NewEntry[] {
+  /** It was written, and the name by which it was is gone: what was written is under the file's other names. */
+  #underOtherNames({ kind, place }: Entry): NewEntry[] {
+    if (kind !== "write" || place === undefined) return [];
+    const { links, counters } = this.#parts;
+    const [other] = links.othersAt(place);
+    const entries = entryAt(other, { kind: "write", isDirectory: false });
+    counters.followUps += entries.length;
+    return entries;
+  }
+
+  /** There is a name more, or less, than is known. */
+  #followAttributes(entry: Entry, attributes: FileAttributes): void {
     const { links } = this.#parts;
-    if (links.namesOf(attributes).length >= attributes.links) return [];
-    return linksOf(this.#parts, entry.place, entry.path, attributes);
+    if (links.namesOf(attributes).length !== attributes.links)
+      namesFollow(this.#parts, entry.place, attributes);
   }
 
   async #large(
@@ -128,8 +137,7 @@ export class CommandWork {
       counters.copiedFiles += 1;
       sent.sent(entry.path, outcome.attributes);
       dirty.touchedIn(entry.path);
-      if (names === "linked")
-        gathered.append.push(...linksOf(this.#parts, entry.place, entry.path, outcome.attributes));
+      if (names === "linked") namesFollow(this.#parts, entry.place, outcome.attributes);
     } catch (error) {
       void copy?.drop();
       throw error;
@@ -197,22 +205,17 @@ export class CommandWork {
   /** Only to what is the same file at the source, and was when it was sent; else it gets its content. */
   #linkOf(entry: Entry, { own, existing }: FoundAtSource, gathered: Gathered): Uint8Array | undefined {
     const isSameFile = own !== undefined && existing?.inode === own.inode && existing.device === own.device;
-    if (!isSameFile && existing !== undefined) this.#lookForLinks(entry, existing);
     if (own === undefined) return undefined;
-    const { sent } = this.#parts;
-    // Content was sent to this name last; a command behind that links the other one to it.
-    if (isSameFile && sent.isNewer(entry.path, entry.existing!)) return undefined;
+    const { sent, linkSearch } = this.#parts;
+    // Content was sent to this name since: then the other one is to be linked to it.
+    if (isSameFile && sent.isNewer(entry.path, entry.existing!)) {
+      linkSearch.want(own);
+      return undefined;
+    }
     if (isSameFile && sent.mayBe(entry.existing!, own))
       return packed({ op: "link", path: entry.path, existing: entry.existing! }, gathered);
     gathered.append.push(...this.#again(entry));
     return undefined;
-  }
-
-  /** The place is none of that file's names any more: it may be called otherwise. */
-  #lookForLinks({ place, existing: path }: Entry, attributes: FileAttributes): void {
-    const { links, linkSearch } = this.#parts;
-    if (place !== undefined) links.forget(attributes, [place]);
-    if (links.namesOf(attributes).length < attributes.links) linkSearch.want({ attributes, path: path! });
   }
 
   #operationOf(entry: Entry, there: FileAttributes | undefined, gathered: Gathered): Uint8Array | undefined {

@@ -11,9 +11,8 @@ import type { CopyResult, RunBudget } from "../threads/entry-work.ts";
 import { isContentSame } from "./content-comparison.ts";
 import { needsRepair } from "./failure-kinds.ts";
 import { LargeCopy, type LargeCopyOutcome } from "./large-copies.ts";
-import { linksOf } from "./link-entries.ts";
 import { INLINE_BYTES_MAX, type SentItem, sendPaths } from "./send-paths.ts";
-import { repairAround, sourcePath, type WorkParts } from "./work-parts.ts";
+import { namesFollow, repairAround, sourcePath, type WorkParts } from "./work-parts.ts";
 
 /** Small files whose contents are compared at the same time. */
 const COMPARED_AT_ONCE = 32;
@@ -158,13 +157,13 @@ export class CopyWork {
     }
   }
 
-  #sent(entry: Entry, attributes: SentItem<Entry>["attributes"], { done, append }: Gathered): void {
+  #sent(entry: Entry, attributes: SentItem<Entry>["attributes"], { done }: Gathered): void {
     const { sent, counters, dirty } = this.#parts;
     done.push(entry);
     sent.sent(entry.path, attributes);
     if (attributes.kind === "directory") dirty.add(entry.path);
     else counters.copiedFiles += 1;
-    append.push(...linksOf(this.#parts, entry.place, entry.path, attributes));
+    namesFollow(this.#parts, entry.place, attributes);
   }
 
   #failed(

@@ -8,12 +8,14 @@
 import type { FileAttributes } from "../../ports/mod.ts";
 import { hasOtherNames } from "../../wire/filesync/mod.ts";
 import type { SourcePlace } from "../capture/change.ts";
+import type { DirectoryNode } from "../capture/directory-node.ts";
 
 /** About 200 bytes each. */
 const NAMES_MAX = 1_000_000;
 
 export class HardLinks {
   readonly #files = new Map<string, SourcePlace[]>();
+  readonly #keys = new WeakMap<DirectoryNode, Map<string, string>>();
   #names = 0;
 
   /** Takes a name in; gives back the others of that file, the longest known first. */
@@ -26,9 +28,17 @@ export class HardLinks {
     if (others.length === places.length) {
       places.push(place);
       this.#names += 1;
+      this.#keyed(place, key);
       this.#bound();
     }
     return others;
+  }
+
+  /** Other names of the file that had this one when it was last seen. */
+  othersAt(place: SourcePlace): readonly SourcePlace[] {
+    const key = this.#keys.get(place.directory)?.get(place.name);
+    const places = key === undefined ? undefined : this.#files.get(key);
+    return places?.filter((other) => !isSamePlace(other, place)) ?? [];
   }
 
   /** Names that are known of the file. */
@@ -45,6 +55,12 @@ export class HardLinks {
     this.#names -= places.length - kept.length;
     if (kept.length === 0) this.#files.delete(key);
     else this.#files.set(key, kept);
+  }
+
+  #keyed({ directory, name }: SourcePlace, key: string): void {
+    let names = this.#keys.get(directory);
+    if (names === undefined) this.#keys.set(directory, (names = new Map()));
+    names.set(name, key);
   }
 
   #bound(): void {

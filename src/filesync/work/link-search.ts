@@ -1,6 +1,6 @@
 /**
- * Looks for the other names of files that have more than are known: a new name of a file is an event, the file's other names
- * are not told.
+ * Looks for all names of files that have several: a name that is made, written or removed is an event, and the file's other
+ * names are not told.
  *
  * Always holds: one walk over the source answers all that was asked until it began; memory is what was asked. A name that
  * is not found is outside of the tree, or new, and then has an event of its own.
@@ -12,31 +12,28 @@ import { joinPath } from "../tree-path.ts";
 const BATCH_PATHS = 64;
 const BATCHES_MAX = 4;
 
-export interface WantedFile {
+/** The names of one file, in no order. */
+export interface FoundFile {
   readonly attributes: FileAttributes;
-  /** At the target, where its content is. */
-  readonly path: TreePath;
+  readonly paths: TreePath[];
 }
 
 export class LinkSearch {
-  readonly #wanted = new Map<string, WantedFile>();
+  #wanted = new Map<string, FoundFile>();
 
   get isWanted(): boolean {
     return this.#wanted.size > 0;
   }
 
-  want(file: WantedFile): void {
-    this.#wanted.set(keyOf(file.attributes), file);
+  /** Does nothing for a file of one name. */
+  want(attributes: FileAttributes): void {
+    if (hasOtherNames(attributes)) this.#wanted.set(keyOf(attributes), { attributes, paths: [] });
   }
 
-  /** Each name of each file that was wanted, as it is found. */
-  async run(
-    tree: SourceTree,
-    excludes: ExcludeRules,
-    found: (file: WantedFile, name: { readonly path: TreePath; readonly attributes: FileAttributes }) => void,
-  ): Promise<void> {
-    const wanted = new Map(this.#wanted);
-    this.#wanted.clear();
+  /** Those that were wanted, with the names that were found. */
+  async run(tree: SourceTree, excludes: ExcludeRules): Promise<FoundFile[]> {
+    const wanted = this.#wanted;
+    this.#wanted = new Map();
     const toVisit: TreePath[] = [""];
     const visit = async (paths: TreePath[]) => {
       const { directories } = await tree.scan({ paths, withWatches: false, withListings: true, excludes });
@@ -46,8 +43,7 @@ export class LinkSearch {
           const whole = joinPath(path, name);
           if (attributes.kind === "directory") toVisit.push(whole);
           if (!hasOtherNames(attributes)) continue;
-          const file = wanted.get(keyOf(attributes));
-          if (file !== undefined) found(file, { path: whole, attributes });
+          wanted.get(keyOf(attributes))?.paths.push(whole);
         }
       }
     };
@@ -64,8 +60,9 @@ export class LinkSearch {
         }
         await Promise.race(running);
       }
+      return [...wanted.values()];
     } catch (error) {
-      for (const [key, file] of wanted) if (!this.#wanted.has(key)) this.#wanted.set(key, file);
+      for (const { attributes } of wanted.values()) this.want(attributes);
       throw error;
     }
   }

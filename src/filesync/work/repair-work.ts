@@ -62,7 +62,7 @@ export class RepairWork {
   }
 
   #entryOf(difference: TreeDifference, place: SourcePlace): Omit<NewEntry, "place" | "path"> | undefined {
-    const { dirty, deletes, links } = this.#parts;
+    const { dirty, deletes, links, linkSearch } = this.#parts;
     switch (difference.kind) {
       case "copy": {
         const isDirectory = difference.attributes.kind === "directory";
@@ -77,6 +77,8 @@ export class RepairWork {
         return { kind: "remove", isDirectory: difference.target.kind === "directory" };
       case "linked":
         links.seen(difference.attributes, place);
+        // Its names are not linked at the target as they are here, or not all of them.
+        if (difference.target?.links !== difference.attributes.links) linkSearch.want(difference.attributes);
         return undefined;
     }
   }

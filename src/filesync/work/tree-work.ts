@@ -25,6 +25,8 @@ export class TreeWork implements EntryWork {
   readonly #repairs: RepairWork;
   #search: Promise<void> = Promise.resolve();
   #isSearching = false;
+  /** How long the last walk took. */
+  #searchMs = 0;
   readonly #opened: (opening: { connection: TargetConnection; abilities: TargetAbilities }) => void;
 
   constructor(
@@ -70,7 +72,8 @@ export class TreeWork implements EntryWork {
   /** Many new names come together, and one walk finds the others of all. */
   #searchSoon(): void {
     this.#isSearching = true;
-    this.#parts.later(SEARCH_MS, () => {
+    // On a tree in which a walk takes long it is taken less often.
+    this.#parts.later(Math.max(SEARCH_MS, 4 * this.#searchMs), () => {
       this.#isSearching = false;
       this.#searchLinks().catch(() => undefined);
     });
@@ -84,17 +87,23 @@ export class TreeWork implements EntryWork {
   }
 
   async #searchOnce(): Promise<void> {
-    const { linkSearch, links, source, excludes, nodes, append, counters } = this.#parts;
+    const { linkSearch, links, source, excludes, nodes, append, counters, sent, clock } = this.#parts;
     if (!linkSearch.isWanted) return;
-    await linkSearch.run(source, excludes, (file, { path, attributes }) => {
-      const place = placeOf(nodes, path);
-      if (place === undefined) return;
-      links.seen(attributes, place);
-      if (path === file.path) return;
-      counters.followUps += 1;
-      for (const entry of entryAt(place, { kind: "link", existing: file.path, isDirectory: false }))
-        append(entry);
-    });
+    const startedMs = clock.nowMs();
+    for (const { attributes, paths } of await linkSearch.run(source, excludes)) {
+      // The others get the content that was sent last.
+      const first = paths.reduce((best, path) => (sent.isNewer(path, best) ? path : best), paths[0] ?? "");
+      for (const path of paths) {
+        const place = placeOf(nodes, path);
+        if (place === undefined) continue;
+        links.seen(attributes, place);
+        if (path === first) continue;
+        counters.followUps += 1;
+        for (const entry of entryAt(place, { kind: "link", existing: first, isDirectory: false }))
+          append(entry);
+      }
+    }
+    this.#searchMs = clock.nowMs() - startedMs;
   }
 
   async settle(connection: TargetConnection): Promise<void> {

@@ -1,6 +1,6 @@
 /** What the work on the entries of one target shares. */
 
-import type { ExcludeRules, SourceTree, TreePath } from "../../ports/mod.ts";
+import type { Clock, ExcludeRules, FileAttributes, SourceTree, TreePath } from "../../ports/mod.ts";
 import type { ListingEntry } from "../../wire/filesync/mod.ts";
 import { type SourcePlace, sourcePathOf } from "../capture/change.ts";
 import type { DirectoryNodes } from "../capture/directory-node.ts";
@@ -31,6 +31,7 @@ export interface WorkParts {
   readonly sent: SentFiles;
   readonly dirty: DirtyDirectories;
   readonly counters: WorkCounters;
+  readonly clock: Clock;
   /** Whether two entries are equal as far as the target can keep what they differ in. */
   isSame(source: ListingEntry, target: ListingEntry): boolean;
   /** Appends what was found besides. */
@@ -74,4 +75,15 @@ export function repairAround(parts: WorkParts, place: SourcePlace | undefined): 
   if (directory?.path === undefined || !parts.mayRepair(directory.path)) return [];
   parts.counters.followUps += 1;
   return entryAt({ directory, name: "" }, { kind: "repair", depth: "one", isDirectory: true });
+}
+
+/** A file of several names was sent or changed by one of them: the others are to follow. */
+export function namesFollow(
+  parts: WorkParts,
+  place: SourcePlace | undefined,
+  attributes: FileAttributes,
+): void {
+  if (place === undefined) return;
+  parts.links.seen(attributes, place);
+  parts.linkSearch.want(attributes);
 }

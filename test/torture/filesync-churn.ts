@@ -1,0 +1,35 @@
+// Random churn of a real tree while it is replicated in this process, many seeds, some at a time: after each the target
+// equals the source by rsync and by our own comparison, and no file was ever seen half.
+import { availableParallelism } from "node:os";
+import { burstRun } from "../filesync/burst-run.ts";
+import { churnRun } from "../filesync/churn-run.ts";
+import type { Checks } from "./checks.ts";
+
+const AT_A_TIME_MAX = 3;
+const BURST = { steps: 1_000_000, queueEntriesMax: 16_384, timeoutMs: 1_800_000 };
+
+export interface FilesyncChurnOptions {
+  /** From the first to the last, both included. */
+  readonly seeds: { readonly first: number; readonly last: number };
+}
+
+export async function filesyncChurn({ seeds }: FilesyncChurnOptions, checks: Checks): Promise<void> {
+  let next = seeds.first;
+  const lane = async () => {
+    while (next <= seeds.last) {
+      const seed = next++;
+      const startedMs = performance.now();
+      const problems = await churnRun({ seed });
+      checks.check(`churn of seed ${seed} ends equal, with no file torn`, problems);
+      if (seed % 25 === 0) checks.say(`seed ${seed}: ${(performance.now() - startedMs).toFixed(0)} ms`);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_A_TIME_MAX, availableParallelism()) }, lane));
+}
+
+export async function filesyncBurst({ seed }: { readonly seed: number }, checks: Checks): Promise<void> {
+  const { problems, events, overflows, rescans } = await burstRun({ ...BURST, seed });
+  checks.say(`burst: ${events} events, ${overflows} overflows, ${rescans} directories compared again`);
+  checks.check("a burst of 1,000,000 changes leaves no difference", problems);
+  checks.check("the burst was larger than the queue", rescans > 0 ? [] : ["nothing was compared again"]);
+}
