@@ -1,12 +1,14 @@
 // A tree of very many files in which nothing has changed: how long it takes to find that out, beside rsync, and how much of
 // the source's memory the tree takes.
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { settle } from "../nbd/fio.ts";
 import { rotated } from "../nbd/server.ts";
 import { processMemory } from "../pool/process-memory.ts";
 import { costRow, limitRow, plainRow, type Row } from "../row.ts";
 import type { Group, SuiteContext } from "../suite.ts";
-import { DaemonPair } from "./daemon-pair.ts";
+import { DaemonPair, type Daemons } from "./daemon-pair.ts";
 import { countText, fileCount, filesyncSizes } from "./filesync-sizes.ts";
 import type { LargeTree } from "./large-tree.ts";
 import { RsyncDaemon } from "./rsync-daemon.ts";
@@ -14,6 +16,7 @@ import { RsyncDaemon } from "./rsync-daemon.ts";
 const GOAL = 2;
 const MEMORY_BYTES_MAX = 300;
 const NAME = "unchanged";
+const EMPTY = "empty";
 const LOOK_MS = 10;
 
 const names = (count: string) => ({
@@ -21,6 +24,7 @@ const names = (count: string) => ({
   walk: `first walk that sets watches, ${count} files`,
   compared: `first walk and comparison, ${count} files`,
   memory: `resident growth of the source's process, for each of ${count} files`,
+  fixed: "resident growth of the source's process by an empty directory",
 });
 
 export function noChange(context: SuiteContext, tree: LargeTree): Group {
@@ -41,6 +45,8 @@ async function measure(context: SuiteContext, tree: LargeTree): Promise<Row[]> {
   await settle(folder);
   // Everything that replication takes counts, its threads and its code too.
   const before = processMemory(ourSource.pid).privateBytes;
+  const growth = () => processMemory(ourSource.pid).privateBytes - before;
+  const fixedBytes = await growthByEmpty(context, { ourSource, ourTarget }, growth);
   const grown: number[] = [];
   const first = { walkMs: 0, allMs: 0 };
   const ours = {
@@ -70,12 +76,12 @@ async function measure(context: SuiteContext, tree: LargeTree): Promise<Row[]> {
       for (const contestant of rotated([ours, peer], round)) {
         const elapsedMs = await contestant.run();
         contestant.elapsedMs.push(elapsedMs);
-        grown.push(processMemory(ourSource.pid).privateBytes - before);
+        grown.push(growth());
         say(`  ${contestant.name}: ${elapsedMs.toFixed(0)} ms`);
       }
   });
 
-  const { check, walk, compared, memory } = names(countText(count));
+  const { check, walk, compared, memory, fixed } = names(countText(count));
   return [
     costRow({
       name: check,
@@ -93,5 +99,22 @@ async function measure(context: SuiteContext, tree: LargeTree): Promise<Row[]> {
       ours: [Math.max(...grown) / count],
       limit: MEMORY_BYTES_MAX,
     }),
+    plainRow({ name: fixed, unit: "MB", ours: [fixedBytes / 1e6] }),
   ];
+}
+
+/** What replication takes whatever there is to replicate. */
+async function growthByEmpty(
+  context: SuiteContext,
+  { ourSource, ourTarget }: Daemons,
+  growth: () => number,
+): Promise<number> {
+  const place = context.folderFor("empty");
+  const [source, target] = [join(place, "source"), join(place, "target")];
+  mkdirSync(source);
+  const destination = await ourTarget.target(EMPTY, target);
+  return await ourSource.replicating({ name: EMPTY, source, destination }, async () => {
+    await ourSource.settled(EMPTY);
+    return growth();
+  });
 }

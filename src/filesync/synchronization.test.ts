@@ -223,6 +223,10 @@ test("a source that is begun again by hand while the one before ends is not begu
   assert.equal(synchronized.opens, 1, "the one before is closed first");
   busy.resolve();
   synchronized.source.close = async () => undefined;
+  const opening = new Deferred();
+  synchronized.opening = opening.promise;
+  await synchronized.pass(20_000);
+  opening.resolve();
   await synchronized.pass(1000);
   await synced;
   await synchronized.pass(20_000);

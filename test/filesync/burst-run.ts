@@ -20,7 +20,12 @@ export interface BurstResult {
   readonly rescans: number;
 }
 
-export async function burstRun({ steps, queueEntriesMax, seed, timeoutMs }: BurstOptions): Promise<BurstResult> {
+export async function burstRun({
+  steps,
+  queueEntriesMax,
+  seed,
+  timeoutMs,
+}: BurstOptions): Promise<BurstResult> {
   using folder = new TemporaryFolder();
   const [root, target, outside] = [folder.file("source"), folder.file("target"), folder.file("outside")];
   for (const path of [root, target, outside]) mkdirSync(path);

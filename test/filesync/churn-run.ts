@@ -6,8 +6,8 @@ import { TemporaryFolder } from "../support/temporary-folder.ts";
 import { Churn } from "./churn.ts";
 import { ChurnWorker } from "./churn-worker.ts";
 import { LocalReplica } from "./local-replica.ts";
-import { treeDifferences } from "./tree-differences.ts";
 import { TornWatcher } from "./torn-watcher.ts";
+import { treeDifferences } from "./tree-differences.ts";
 
 const THREADS = [1, 4, 16] as const;
 const BARRIERS = ["tree", "path"] as const;
@@ -56,7 +56,14 @@ export async function churnRun(options: ChurnRunOptions): Promise<string[]> {
   const { queueEntriesMax } = options;
   const settings = { threads, barrier, ...(queueEntriesMax === undefined ? {} : { queueEntriesMax }) };
   const problems: string[] = [];
-  await using worker = new ChurnWorker({ root, outside, seed: seed + 0.5 * 2 ** 32, without, pauseMs, stepsMax: STEPS_MAX });
+  await using worker = new ChurnWorker({
+    root,
+    outside,
+    seed: seed + 0.5 * 2 ** 32,
+    without,
+    pauseMs,
+    stepsMax: STEPS_MAX,
+  });
   using watcher = new TornWatcher(target);
   await using replica = new LocalReplica({ source: root, target, ...settings });
   const where = `seed ${seed}, ${threads} threads, barrier ${barrier}`;

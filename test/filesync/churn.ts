@@ -6,7 +6,7 @@ import { constants } from "node:fs";
 import { Prng } from "../../src/base/prng.ts";
 import { extendedCalls } from "../../src/host/file-tree/extended-calls.ts";
 import { AT_FDCWD, OPEN_DIRECTORY, treeCalls } from "../../src/host/file-tree/tree-calls.ts";
-import { versionedContent, VERSIONS_FOLDER } from "./versioned-content.ts";
+import { VERSIONS_FOLDER, versionedContent } from "./versioned-content.ts";
 
 const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants;
 const isRoot = process.getuid?.() === 0;
@@ -78,7 +78,11 @@ export class Churn {
       ["removeTree", 2, () => removeTree(this.#root, this.#directory())],
       ["chmod", 4, () => this.#chmod()],
       ["chown", 2, () => this.#chown()],
-      ["setTime", 3, () => treeCalls.utimensat(this.#root, this.#any(), this.#below(2 ** 31), this.#below(1e9))],
+      [
+        "setTime",
+        3,
+        () => treeCalls.utimensat(this.#root, this.#any(), this.#below(2 ** 31), this.#below(1e9)),
+      ],
       ["setXattr", 4, () => this.#setXattr()],
       ["removeXattr", 2, () => extendedCalls.lremovexattr(this.#root, this.#any(), this.#of(XATTRS))],
       ["acl", 2, () => this.#acl()],
@@ -138,7 +142,8 @@ export class Churn {
   #content(bytesMax: number): Uint8Array {
     const bytes = new Uint8Array(this.#prng.chance(0.1) ? 0 : this.#below(bytesMax));
     const start = this.#prng.word();
-    for (let index = 0; index < bytes.length; index += 1) bytes[index] = (start + index * 7 + (index >>> 8)) & 0xff;
+    for (let index = 0; index < bytes.length; index += 1)
+      bytes[index] = (start + index * 7 + (index >>> 8)) & 0xff;
     return bytes;
   }
 
@@ -167,7 +172,9 @@ export class Churn {
   }
 
   #overwrite(): void {
-    this.#withFile(this.#file(), O_WRONLY, (fd) => treeCalls.pwrite(fd, this.#content(3000), this.#below(30_000)));
+    this.#withFile(this.#file(), O_WRONLY, (fd) =>
+      treeCalls.pwrite(fd, this.#content(3000), this.#below(30_000)),
+    );
   }
 
   #truncate(): void {
@@ -273,7 +280,8 @@ export class Churn {
     if (kind === 0) this.#mkdir(path);
     else if (kind === 1) this.#write(path, 4000);
     else if (kind === 2) treeCalls.symlinkat("replaced", this.#root, path);
-    else if (treeCalls.mkdirat(this.#root, path, 0o700) === 0) this.#write(`${path}/${this.#of(FILES)}`, 3000);
+    else if (treeCalls.mkdirat(this.#root, path, 0o700) === 0)
+      this.#write(`${path}/${this.#of(FILES)}`, 3000);
   }
 
   #moveOut(): void {

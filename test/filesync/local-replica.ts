@@ -67,7 +67,10 @@ export class LocalReplica implements AsyncDisposable {
 
   get described(): string {
     const { targets, ...figures } = this.synchronization.figures();
-    const shown = targets.map(({ lastFailures, ...target }) => ({ ...target, lastFailures: lastFailures.slice(-3) }));
+    const shown = targets.map(({ lastFailures, ...target }) => ({
+      ...target,
+      lastFailures: lastFailures.slice(-3),
+    }));
     return JSON.stringify({ ...figures, targets: shown, reports: this.reports });
   }
 

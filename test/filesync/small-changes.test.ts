@@ -34,22 +34,32 @@ function exchange(one: string, other: string): void {
 
 const tools = needs("rsync", "getfattr");
 
-test("what is moved out of a directory that is renamed at once afterwards is gone at the target", tools, async () => {
-  const differences = await differencesAfter(async ({ source, outside, replica }) => {
-    mkdirSync(`${source}/a/inner`, { recursive: true });
-    writeFileSync(`${source}/a/inner/file`, "1");
-    writeFileSync(`${source}/a/file`, "1");
-    await replica.settled();
-    await delay(QUIET_MS);
-    renameSync(`${source}/a/inner`, `${outside}/inner`);
-    renameSync(`${source}/a/file`, `${outside}/file`);
-    renameSync(`${source}/a`, `${source}/b`);
-  });
-  assert.deepEqual(differences, []);
-});
+test(
+  "what is moved out of a directory that is renamed at once afterwards is gone at the target",
+  tools,
+  async () => {
+    const differences = await differencesAfter(async ({ source, outside, replica }) => {
+      mkdirSync(`${source}/a/inner`, { recursive: true });
+      writeFileSync(`${source}/a/inner/file`, "1");
+      writeFileSync(`${source}/a/file`, "1");
+      await replica.settled();
+      await delay(QUIET_MS);
+      renameSync(`${source}/a/inner`, `${outside}/inner`);
+      renameSync(`${source}/a/file`, `${outside}/file`);
+      renameSync(`${source}/a`, `${source}/b`);
+    });
+    assert.deepEqual(differences, []);
+  },
+);
 
 for (const [name, make] of [
-  ["two directories", (path: string, inner: string) => (mkdirSync(path), writeFileSync(`${path}/${inner}`, inner))],
+  [
+    "two directories",
+    (path: string, inner: string) => {
+      mkdirSync(path);
+      writeFileSync(`${path}/${inner}`, inner);
+    },
+  ],
   ["two files", (path: string, inner: string) => writeFileSync(path, inner)],
 ] as const)
   test(`${name} that changed places at once are in their new places, and followed there`, tools, async () => {

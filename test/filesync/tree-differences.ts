@@ -17,7 +17,8 @@ export async function treeDifferences(source: string, target: string): Promise<s
   const differences = [...rsync, ...ours];
   for (const path of new Set([...sourceXattrs.keys(), ...targetXattrs.keys()])) {
     const [one, other] = [sourceXattrs.get(path), targetXattrs.get(path)];
-    if (one !== other) differences.push(`${path}: extended attributes ${one} at the source, ${other} at the target`);
+    if (one !== other)
+      differences.push(`${path}: extended attributes ${one} at the source, ${other} at the target`);
   }
   return differences.slice(0, DIFFERENCES_MAX);
 }
@@ -38,7 +39,10 @@ function comparedDifferences(source: string, target: string): string[] {
   /** Inode of the source to that of the target, so that the same names are names of one file. */
   const inodes = new Map<bigint, bigint>();
   const compare = (one: Buffer, other: Buffer, shown: string): void => {
-    const [here, there] = [lstatSync(one, { bigint: true }), lstatSync(other, { bigint: true, throwIfNoEntry: false })];
+    const [here, there] = [
+      lstatSync(one, { bigint: true }),
+      lstatSync(other, { bigint: true, throwIfNoEntry: false }),
+    ];
     if (there === undefined) {
       differences.push(`${shown}: not at the target`);
       return;

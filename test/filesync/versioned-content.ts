@@ -10,7 +10,8 @@ const HEAD_BYTES = HEAD.length + 4 + 16;
 export function versionedContent(seed: number, bodyBytes: number): Uint8Array {
   const content = Buffer.alloc(HEAD_BYTES + bodyBytes);
   const body = content.subarray(HEAD_BYTES);
-  for (let at = 0; at + 4 <= body.length; at += 4) body.writeUInt32LE((seed + Math.imul(at, 2654435761)) >>> 0, at);
+  for (let at = 0; at + 4 <= body.length; at += 4)
+    body.writeUInt32LE((seed + Math.imul(at, 2654435761)) >>> 0, at);
   HEAD.copy(content);
   content.writeUInt32LE(bodyBytes, HEAD.length);
   digest(body).copy(content, HEAD.length + 4);
@@ -24,7 +25,8 @@ export function tornReason(content: Buffer): string | undefined {
   const body = content.subarray(HEAD_BYTES);
   const wanted = content.readUInt32LE(HEAD.length);
   if (body.length !== wanted) return `${body.length} bytes instead of ${wanted}`;
-  if (digest(body).compare(content, HEAD.length + 4, HEAD_BYTES) !== 0) return "another body than its head says";
+  if (digest(body).compare(content, HEAD.length + 4, HEAD_BYTES) !== 0)
+    return "another body than its head says";
   return undefined;
 }
 

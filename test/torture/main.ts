@@ -2,6 +2,8 @@
 // the exit code is 1 if M > 0; a failed run says the seed that repeats its choices (not the timing).
 import { parseArgs } from "node:util";
 import { Checks } from "./checks.ts";
+import { filesyncBurst, filesyncChurn, filesyncTrees } from "./filesync-churn.ts";
+import { filesyncTorture } from "./filesync-torture.ts";
 import { forgeries } from "./forgeries.ts";
 import { imageWalk } from "./image-walk.ts";
 import { iscsiSuite, iscsiTorture } from "./iscsi-torture.ts";
@@ -10,13 +12,18 @@ import { nbdTorture } from "./nbd-torture.ts";
 const USAGE = `usage: npm run torture -- nbd [--kills N] [--seed N]
        npm run torture -- iscsi [--kills N] [--seed N]
        npm run torture -- image [--megabytes N]
-       npm run torture -- forgeries [--count N] [--seed N]`;
+       npm run torture -- forgeries [--count N] [--seed N]
+       npm run torture -- filesync [--kills N] [--seed N]
+       npm run torture -- filesync-churn [--seeds A..B]
+       npm run torture -- filesync-burst [--seed N]
+       npm run torture -- filesync-trees [--seed N]`;
 
 interface Choice {
   readonly kills: number;
   readonly seed: number;
   readonly megabytes: number;
   readonly count: number;
+  readonly seeds: { readonly first: number; readonly last: number };
 }
 
 const scenarios: Record<string, (choice: Choice, checks: Checks) => Promise<void>> = {
@@ -28,6 +35,11 @@ const scenarios: Record<string, (choice: Choice, checks: Checks) => Promise<void
   image: ({ megabytes }, checks) => imageWalk({ sizeBytes: megabytes * 2 ** 20 }, checks),
   forgeries: ({ count, seed }, checks) =>
     forgeries({ count, seed, timedRounds: 2000, timeSpreadMax: 0.05 }, checks),
+  filesync: ({ kills, seed }, checks) =>
+    filesyncTorture({ kills, seed, lifeMsMin: 200, lifeMsMax: 3000 }, checks),
+  "filesync-churn": ({ seeds }, checks) => filesyncChurn({ seeds }, checks),
+  "filesync-burst": ({ seed }, checks) => filesyncBurst({ seed }, checks),
+  "filesync-trees": ({ seed }, checks) => filesyncTrees({ seed }, checks),
 };
 
 function usageError(sentence: string): never {
@@ -45,6 +57,7 @@ function chosen(): { scenario: string; choice: Choice } {
         seed: { type: "string", default: String(Math.floor(Math.random() * 2 ** 31)) },
         megabytes: { type: "string", default: "3072" },
         count: { type: "string", default: "10000000" },
+        seeds: { type: "string", default: "1..500" },
       },
     });
     if (positionals.length !== 1) throw new Error("name one scenario");
@@ -54,6 +67,8 @@ function chosen(): { scenario: string; choice: Choice } {
         throw new Error(`--${name} takes a positive whole number`);
       return value;
     };
+    const range = /^(\d+)\.\.(\d+)$/.exec(values.seeds);
+    if (range === null || Number(range[1]) > Number(range[2])) throw new Error("--seeds takes A..B");
     return {
       scenario: positionals[0]!,
       choice: {
@@ -61,6 +76,7 @@ function chosen(): { scenario: string; choice: Choice } {
         seed: number("seed"),
         megabytes: number("megabytes"),
         count: number("count"),
+        seeds: { first: Number(range[1]), last: Number(range[2]) },
       },
     };
   } catch (error) {

@@ -188,7 +188,6 @@ export class Capture {
     this.nodes.watchGone(watch);
     // Mostly its removal follows. Else somebody else took its watch away.
     if (node.path !== undefined) this.#compare(node, "one");
-    else node.hasMissed = true;
   }
 
   // ---- renames ----

@@ -24,6 +24,9 @@ import { type Claim, type ClaimOutcome, Schedule } from "./schedule.ts";
 /** Beyond `entriesMax`, for entries of no file and for what a bulk appends at once without asking for room. */
 const RESERVED_ENTRIES = 4096;
 const MARKS_MAX = 256;
+/** Copies that a bulk may have in the queue for each thread before their rate is known, if they are little work (bytes). */
+const FIRST_AHEAD = 128;
+const FIRST_AHEAD_WORK = 8 * 2 ** 20;
 /** A bulk has at most this part of the queue. */
 const BULK_SHARE = 1 / 4;
 
@@ -328,7 +331,9 @@ export class CommandQueue {
     // Every thread has something to do, however slow it is.
     if (this.#bulkEntries < 2 * this.threads) return true;
     const aheadMs = this.#rate.timeMsOf(this.#copyWork);
-    return aheadMs === undefined ? this.#bulkEntries < 16 * this.threads : aheadMs <= bulkAheadMs;
+    if (aheadMs !== undefined) return aheadMs <= bulkAheadMs;
+    // Small files cost little, and only many show how fast they are done.
+    return this.#bulkEntries < FIRST_AHEAD * this.threads && this.#copyWork < FIRST_AHEAD_WORK;
   }
 
   #count(entry: QueuedEntry, sign: 1 | -1): void {

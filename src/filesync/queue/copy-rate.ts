@@ -8,6 +8,8 @@ import type { Clock } from "../../ports/mod.ts";
 
 /** What an entry costs besides its bytes: names, attributes and a rename at the target. */
 const ENTRY_BYTES = 16 * 1024;
+/** Less says little: connections, files and code are cold. */
+const MEASURED_MS_MIN = 50;
 /** A measurement of so long ago weighs 1/e. */
 const MEMORY_MS = 1000;
 
@@ -38,10 +40,10 @@ export class CopyRate {
     this.#work += CopyRate.workOf({ entries, bytes });
   }
 
-  /** How long so much work takes; undefined before anything was measured. */
+  /** How long so much work takes; undefined before enough was measured. */
   timeMsOf(work: number): number | undefined {
     this.#count();
-    if (this.#work === 0 || this.#spentMs === 0) return undefined;
+    if (this.#work === 0 || this.#spentMs < MEASURED_MS_MIN) return undefined;
     return (work * this.#spentMs) / this.#work;
   }
 

@@ -108,14 +108,14 @@ test("names of one file are linked, and to nothing that is another file by now",
   assert.deepEqual(result.append.map(described), ["create other"]);
 });
 
-test("content of a file with several names is sent once, and its other known names are linked", async () => {
-  const source = new MemoryTree({ a: "x" });
+test("when content of a file with several names was sent, its other names are looked for", async () => {
+  const source = new MemoryTree({ a: "x", alone: "y" });
   source.link("a", "b");
   const { parts, connection, work } = await bothEnds(source, new MemoryTree());
-  const [attributes] = await source.stat(["b"]);
-  parts.links.seen(attributes!, { directory: parts.nodes.root, name: "b" });
-  const result = await work.run([entryOf(parts, "write", "a")], connection);
-  assert.deepEqual(result.append.map(described), ["link b a"]);
+  await work.run([entryOf(parts, "write", "alone")], connection);
+  assert.equal(parts.linkSearch.isWanted, false);
+  await work.run([entryOf(parts, "write", "a")], connection);
+  assert.equal(parts.linkSearch.isWanted, true);
 });
 
 test("a target that has no hard links gets the content under each name, and is not asked for ever", async () => {
