@@ -35,6 +35,7 @@ export class Capture {
   readonly #parts: CaptureParts;
   readonly #walk: TreeWalk;
   readonly #moves: Moves;
+  readonly #hasAnchoredExcludes: boolean;
   #watch: TreeWatch | undefined;
   #early: TreeEvent[] = [];
   #earlyLost = false;
@@ -52,6 +53,7 @@ export class Capture {
   constructor(parts: CaptureParts) {
     this.#parts = parts;
     this.#moves = new Moves(parts.clock, MOVE_WAIT_MS);
+    this.#hasAnchoredExcludes = parts.excludes.patterns.some((pattern) => pattern.startsWith("^"));
     this.#walk = new TreeWalk({
       tree: parts.tree,
       nodes: this.nodes,
@@ -233,6 +235,8 @@ export class Capture {
       this.#isUnsure(node);
       this.#compareMissed(node);
     } else if (isDirectory) this.#directoryCame(directory, name, path);
+    // What is passed over by its path from the root is another thing now.
+    if (node !== undefined && this.#hasAnchoredExcludes) this.#compare(node, "all");
     if (Math.abs(departure.event - arrival.event) > 1) this.#againAt(departure);
   }
 

@@ -14,6 +14,8 @@ import { joinPath } from "../tree-path.ts";
 
 /** Directories compared in one request. */
 const BATCH_PATHS = 64;
+/** Entries of directories whose listings are asked for at once, if they are more than one. */
+const LISTED_ENTRIES_MAX = 100_000;
 /** Requests under way at once. */
 const BATCHES_MAX = 4;
 
@@ -64,6 +66,11 @@ export interface ComparisonProgress {
   sourceEntries: number;
   sourceBytes: number;
   targetEntries: number;
+}
+
+interface DirectoryPair {
+  readonly source: ScannedDirectory;
+  readonly target: ScannedDirectory;
 }
 
 interface Visit {
@@ -123,11 +130,10 @@ export class TreeComparison {
     const known = visits.filter(({ isNew }) => !isNew).map(({ path }) => path);
     const fresh = visits.filter(({ isNew }) => isNew).map(({ path }) => path);
     const none: ScanResult = { directories: [], failures: [] };
-    const withListings = mode !== "attributes";
     const [sourceKnown, sourceFresh, targetKnown] = await Promise.all([
-      known.length > 0 ? source({ paths: known, withListings }) : none,
+      known.length > 0 ? source({ paths: known, withListings: false }) : none,
       fresh.length > 0 ? source({ paths: fresh, withListings: true }) : none,
-      known.length > 0 ? target({ paths: known, withListings }) : none,
+      known.length > 0 ? target({ paths: known, withListings: false }) : none,
     ]);
     const compared: Compared = { differences: [], below: [] };
     this.#countSource(sourceKnown);
@@ -138,7 +144,7 @@ export class TreeComparison {
     this.#report(sourceFresh, "source");
     this.#report(targetKnown, "target");
     const targets = new Map(targetKnown.directories.map((directory) => [directory.path, directory]));
-    const differing: { source: ScannedDirectory; target: ScannedDirectory }[] = [];
+    const differing: DirectoryPair[] = [];
     for (const directory of sourceKnown.directories) {
       const other = targets.get(directory.path);
       if (directory.path === "" && other !== undefined) this.#compareRoots(directory, other, compared);
@@ -158,28 +164,19 @@ export class TreeComparison {
   }
 
   /** Directories whose listings differ, name by name. */
-  async #compareListings(
-    differing: readonly { source: ScannedDirectory; target: ScannedDirectory }[],
-    compared: Compared,
-  ): Promise<void> {
-    if (differing.length === 0) return;
+  async #compareListings(differing: readonly DirectoryPair[], compared: Compared): Promise<void> {
+    for (const some of inParts(differing)) await this.#compareSome(some, compared);
+  }
+
+  async #compareSome(some: readonly DirectoryPair[], compared: Compared): Promise<void> {
     const { source, target } = this.#options;
-    const paths = differing.map(({ source: { path } }) => path);
-    let sources = differing.map((pair) => pair.source);
-    let targets = differing.map((pair) => pair.target);
-    if (
-      sources.some(({ listing }) => listing === undefined) ||
-      targets.some(({ listing }) => listing === undefined)
-    ) {
-      const [one, other] = await Promise.all([
-        source({ paths, withListings: true }),
-        target({ paths, withListings: true }),
-      ]);
-      sources = [...one.directories];
-      targets = [...other.directories];
-    }
-    const byPath = new Map(targets.map((directory) => [directory.path, directory]));
-    for (const directory of sources) {
+    const paths = some.map((pair) => pair.source.path);
+    const [sources, targets] = await Promise.all([
+      source({ paths, withListings: true }),
+      target({ paths, withListings: true }),
+    ]);
+    const byPath = new Map(targets.directories.map((directory) => [directory.path, directory]));
+    for (const directory of sources.directories) {
       const other = byPath.get(directory.path);
       if (other?.listing !== undefined && directory.listing !== undefined)
         this.#compareNames(directory, other, compared);
@@ -256,6 +253,23 @@ export class TreeComparison {
           side === "source" ? failure : { ...failure, doing: `${failure.doing} at the target` },
         );
   }
+}
+
+/** So that what is listed at once is bounded, but for a single directory. */
+function* inParts(pairs: readonly DirectoryPair[]): Generator<DirectoryPair[]> {
+  let part: DirectoryPair[] = [];
+  let entries = 0;
+  for (const pair of pairs) {
+    const more = pair.source.entries + pair.target.entries;
+    if (part.length > 0 && entries + more > LISTED_ENTRIES_MAX) {
+      yield part;
+      part = [];
+      entries = 0;
+    }
+    part.push(pair);
+    entries += more;
+  }
+  if (part.length > 0) yield part;
 }
 
 /** As far as attributes tell: a file of this size that was last written then (F9). */

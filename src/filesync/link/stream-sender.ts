@@ -43,12 +43,14 @@ export class StreamSender {
     this.#isBusy = false;
     this.#took();
     this.#go();
+    if (this.#isEnded && !this.#isBusy) this.#stream?.end();
   }
 
-  /** Sends what waits, if the stream takes it, then closes. */
+  /** Sends what waits, then closes. */
   end(): void {
     this.#isEnded = true;
-    this.#stream?.end();
+    this.#go();
+    if (!this.#isBusy) this.#stream?.end();
   }
 
   destroy(): void {

@@ -123,7 +123,10 @@ export class TargetLink implements TargetConnection {
     const found: (FileAttributes | undefined)[] = [];
     for (let at = 0; at < paths.length; at += PATHS_MAX) {
       const some = paths.slice(at, at + PATHS_MAX);
-      found.push(...(await this.#exchange.ask({ type: "stat", paths: some })).attributes);
+      const { attributes } = await this.#exchange.ask({ type: "stat", paths: some });
+      if (attributes.length !== some.length)
+        throw new RopewalkError("PROTOCOL_ERROR", "The target answered for other paths than it was asked.");
+      found.push(...attributes);
     }
     return found;
   }

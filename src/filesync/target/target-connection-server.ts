@@ -146,7 +146,8 @@ export class TargetConnectionServer {
     this.#timer = clock.after(HELLO_MS, () => {
       if (this.#isClosed) return;
       const silentMs = clock.nowMs() - this.#heardMs;
-      if (!this.#session.isAdmitted || (silentMs >= SILENCE_MS && this.#requests === 0)) {
+      const isSilent = !this.#session.isAdmitted && this.#requests === 0;
+      if (isSilent || (silentMs >= SILENCE_MS && this.#requests === 0)) {
         this.#sender.destroy();
         this.#ended(undefined);
       } else this.#watch();
