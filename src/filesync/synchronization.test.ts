@@ -38,7 +38,12 @@ class Synchronized {
   isMissing = false;
   opens = 0;
 
-  constructor(source: MemoryTree, target: MemoryTree, settings: Partial<SynchronizationSettings> = {}) {
+  constructor(
+    source: MemoryTree,
+    target: MemoryTree,
+    settings: Partial<SynchronizationSettings> = {},
+    others: readonly { readonly to: string; readonly connector: LocalConnector }[] = [],
+  ) {
     this.source = source;
     this.target = target;
     this.connector = new LocalConnector(target);
@@ -51,7 +56,7 @@ class Synchronized {
         if (this.isMissing) throw new RopewalkError("NOT_FOUND", "no such directory");
         return this.source;
       },
-      targets: [{ to: "/copy", connector: this.connector, name: "" }],
+      targets: [{ to: "/copy", connector: this.connector }, ...others].map((each) => ({ ...each, name: "" })),
       id: new Uint8Array(16),
       journal: this.journal,
       clock: this.clock,
@@ -316,5 +321,37 @@ test("after a lost connection the target is compared before anybody is told that
   await synchronized.pass(1000);
   await settled;
   assert.equal(target.text("f"), "x");
+  await synchronized.stop();
+});
+
+test("one source has several targets, and one that cannot be reached holds back no other (F14)", async () => {
+  const away = new LocalConnector(new MemoryTree());
+  away.isCut = true;
+  const near = new MemoryTree();
+  const source = new MemoryTree({ f: "x" });
+  const synchronized = new Synchronized(source, new MemoryTree(), {}, [
+    { to: "/away", connector: away },
+    { to: "/near", connector: new LocalConnector(near) },
+  ]);
+  await synchronized.pass(100);
+  source.write("g", "new");
+  source.happened("created", "g");
+  await synchronized.pass(100);
+  assert.deepEqual(
+    [synchronized.target, near].map((target) => [target.text("f"), target.text("g")]),
+    [
+      ["x", "new"],
+      ["x", "new"],
+    ],
+  );
+  const states = synchronized.synchronization.figures().targets.map(({ to, state }) => [to, state]);
+  assert.deepEqual(states, [
+    ["/copy", "live"],
+    ["/away", "waiting"],
+    ["/near", "live"],
+  ]);
+  away.isCut = false;
+  await synchronized.pass(60_000);
+  assert.equal(synchronized.synchronization.figures().targets[1]!.state, "live");
   await synchronized.stop();
 });
