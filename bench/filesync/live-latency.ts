@@ -23,7 +23,7 @@ const LIVE = "live";
 const BULK = "bulk";
 const LOOK_MS = 100;
 /** A peer first looks at all of the tree. */
-const PEER_READY_MS = 900_000;
+const peerReadyMs = ({ quick }: SuiteContext) => (quick ? 15_000 : 900_000);
 
 const liveNames = (context: SuiteContext) => {
   const { tree, live } = filesyncSizes(context);
@@ -129,8 +129,9 @@ async function measurePeer(
     {
       using changes = new LiveChanges(pair);
       // The first may come with the peer's first look at the tree, the second comes by itself.
-      await changes.probe(PEER_READY_MS);
-      await changes.probe(PEER_READY_MS);
+      const patience = { patienceMs: peerReadyMs(context), isHopeless: () => !peer.isRunning };
+      await changes.probe(patience);
+      await changes.probe(patience);
     }
     await settle(context.folder);
     return await liveRound(context, pair);

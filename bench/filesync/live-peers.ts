@@ -46,9 +46,13 @@ export class LivePeer implements AsyncDisposable {
     return this.#printed;
   }
 
+  get isRunning(): boolean {
+    const { pid, exitCode, signalCode } = this.#child;
+    return pid !== undefined && exitCode === null && signalCode === null;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    const isRunning = () => this.#child.exitCode === null && this.#child.signalCode === null;
-    if (this.#child.pid !== undefined && isRunning()) {
+    if (this.isRunning) {
       const ended = once(this.#child, "exit");
       this.#child.kill("SIGTERM");
       const timer = setTimeout(() => this.#child.kill("SIGKILL"), END_TIMEOUT_MS);

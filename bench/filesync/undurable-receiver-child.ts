@@ -1,24 +1,13 @@
 // The process of the target that does not wait until data is on the disk.
 import { realpath } from "node:fs/promises";
-import { type OpenedTarget, TargetConnectionServer, TargetRoots } from "../../src/filesync/mod.ts";
-import { hostClock, hostRandom, SocketNetwork } from "../../src/host/mod.ts";
+import { TargetConnectionServer, TargetRoots } from "../../src/filesync/mod.ts";
+import { hostClock, hostRandom, openTargetTree, SocketNetwork } from "../../src/host/mod.ts";
 import { answerParent } from "./child-script.ts";
 import type { Destination } from "./replica-daemon.ts";
 import type { UndurableQuestion } from "./undurable-receiver.ts";
 
 const KEY_BYTES = 32;
 const NAME = "undurable";
-
-type TreeWithAbilities = OpenedTarget["tree"] & Pick<OpenedTarget, "abilities">;
-type OpenTargetTree = (
-  root: string,
-  options: { deletes: "mirror" | "keep" | "trash"; durability: "none" },
-) => Promise<TreeWithAbilities>;
-
-// The host's door lets through only the way that the daemon takes, which has no such choice.
-const { openTargetTree } = (await import(
-  new URL("../../src/host/file-tree/target-tree.ts", import.meta.url).href
-)) as { openTargetTree: OpenTargetTree };
 
 async function receive({ root }: UndurableQuestion): Promise<Destination> {
   const key = hostRandom.bytes(KEY_BYTES);

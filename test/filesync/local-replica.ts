@@ -7,8 +7,7 @@ import {
   type SynchronizationSettings,
   TargetRoots,
 } from "../../src/filesync/mod.ts";
-import { openTargetTree } from "../../src/host/file-tree/target-tree.ts";
-import { hostClock, hostRandom, openSourceTree } from "../../src/host/mod.ts";
+import { hostClock, hostRandom, openSourceTree, openTargetTree } from "../../src/host/mod.ts";
 
 export interface LocalReplicaOptions extends Partial<SynchronizationSettings> {
   readonly source: string;
