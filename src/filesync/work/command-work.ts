@@ -305,7 +305,8 @@ export class CommandWork {
   #again({ place, isDirectory }: Entry): NewEntry[] {
     this.#parts.counters.followUps += 1;
     const own = entryAt(place, { kind: "create", isDirectory });
-    const node = isDirectory ? place?.directory.child(place.name) : undefined;
+    // By now it may be a directory, whatever it was.
+    const node = place?.directory.child(place.name);
     if (node === undefined) return own;
     const below = { directory: node, name: "" };
     return [...own, ...entryAt(below, { kind: "repair", depth: "all", isDirectory: true })];
