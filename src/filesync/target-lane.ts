@@ -7,7 +7,7 @@
  */
 
 import { Deferred } from "../base/deferred.ts";
-import { asRopewalkError, RopewalkError } from "../base/errors.ts";
+import { asRopewalkError, type ErrorCode, RopewalkError } from "../base/errors.ts";
 import type {
   Clock,
   ExcludeRules,
@@ -36,6 +36,13 @@ import { SentFiles } from "./work/sent-files.ts";
 import { TreeWork } from "./work/tree-work.ts";
 import { entryAt, placeOf, type WorkParts } from "./work/work-parts.ts";
 
+/** Why a connection ends that others used too: a target that is full fails what is sent, and its connection with it. */
+const ENDS_OF_CONNECTION: ReadonlySet<ErrorCode> = new Set([
+  "UNREACHABLE",
+  "TIMEOUT",
+  "NO_SPACE",
+  "READ_ONLY",
+]);
 /** After a lost connection the trees are compared at most so often. */
 const COMPARE_AGAIN_MS = 60_000;
 /** A queue that stays empty for so long is made durable at the target. */
@@ -438,7 +445,7 @@ export class TargetLane {
         return await ask(connection);
       } catch (error) {
         const { code } = asRopewalkError(error);
-        if (code !== "UNREACHABLE" && code !== "TIMEOUT") throw error;
+        if (!ENDS_OF_CONNECTION.has(code)) throw error;
         this.#connections.delete(connection);
       }
     }

@@ -120,7 +120,6 @@ test("a target that is full says so, and goes on by itself when there is room", 
   using folder = new TemporaryFolder();
   const { source, target } = folders(folder);
   await using _mount = await SmallMount.on(target, 2 ** 20);
-  writeFileSync(`${target}/ballast`, Buffer.alloc(600_000));
   writeFileSync(`${source}/ballast`, Buffer.alloc(600_000));
   await using replica = new LocalReplica({ source, target });
   await replica.settled();

@@ -48,7 +48,7 @@ export class LocalReplica implements AsyncDisposable {
   }
 
   /** Rejects with all it has to say of itself when it takes longer. */
-  async settled(timeoutMs = Number(process.env["SETTLE"] ?? 60_000)): Promise<void> {
+  async settled(timeoutMs = 60_000): Promise<void> {
     const { synchronization } = this;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
