@@ -55,6 +55,7 @@ test("the first start makes the pool, the key for its owner alone, and says wher
   await using daemon = await Daemon.start({ poolSize: POOL_SIZE });
   assert.deepEqual(readdirSync(daemon.dataDirectory).sort(), [
     "admin.key",
+    "checksums",
     "endpoints.json",
     "nbd.sock",
     "pool",
@@ -84,7 +85,7 @@ test("SIGTERM and SIGINT end it with 0 within ten seconds, and what it made is f
   const { code, elapsedMs } = await daemon.stop();
   assert.equal(code, 0, daemon.output);
   assert.ok(elapsedMs < 10_000);
-  assert.deepEqual(readdirSync(daemon.dataDirectory).sort(), ["admin.key", "pool", "token.key"]);
+  assert.deepEqual(readdirSync(daemon.dataDirectory).sort(), ["admin.key", "checksums", "pool", "token.key"]);
   await daemon.start();
   assert.equal(((await daemon.json("volume", "list")) as unknown[]).length, 1);
   assert.equal(readFileSync(`${daemon.dataDirectory}/admin.key`, "utf8"), key);

@@ -115,7 +115,7 @@ test("a listing's head, its compared and its own parts are what the document say
   const { listing } = writer.finish();
   const head = documented("Listings", listing);
   const attributesBytes = tableBytes(byteTable(DOCUMENT, "Attributes"));
-  assert.deepEqual(head, { count: 1, comparedBytes: attributesBytes + 4 + 4 + 1 + 3 });
+  assert.deepEqual(head, { count: 1, comparedBytes: attributesBytes + 4 + 4 + 1 + 1 + 3 });
   const behindHead = listing.subarray(tableBytes(byteTable(DOCUMENT, "Listings")));
   const own = documented("Own attributes", behindHead.subarray(head["comparedBytes"]!));
   assert.deepEqual(

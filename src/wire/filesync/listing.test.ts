@@ -62,8 +62,8 @@ test("a listing gives back its entries sorted by bytes, with their sums", () => 
 test("the order in which entries were added, and what is not compared, do not change the digest", () => {
   fc.assert(
     fc.property(entries, fileAttributes, (entries, other) => {
-      const { changedSeconds, changedNanoseconds, inode, device, links } = other;
-      const own = { changedSeconds, changedNanoseconds, inode, device, links };
+      const { changedSeconds, changedNanoseconds, inode, device } = other;
+      const own = { changedSeconds, changedNanoseconds, inode, device };
       const elsewhere = entries.map((entry) => ({ ...entry, attributes: { ...entry.attributes, ...own } }));
       assert.deepEqual(listed(elsewhere.toReversed()).digest, listed(entries).digest);
       for (const [index, entry] of entries.entries()) assert.ok(isSameCompared(entry, elsewhere[index]!));
@@ -104,6 +104,15 @@ test("whatever is compared changes the digest and the comparison of entries", ()
   }
 });
 
+test("that a name is not the only one of its file changes the digest, and no comparison of entries", () => {
+  const alone: ListingEntry = { name: "n", attributes: { ...attributes, links: 1 }, linkHash: 0 };
+  const linked: ListingEntry = { ...alone, attributes: { ...attributes, links: 2 } };
+  const oftenLinked: ListingEntry = { ...alone, attributes: { ...attributes, links: 3 } };
+  assert.notDeepEqual(listed([alone]).digest, listed([linked]).digest);
+  assert.deepEqual(listed([linked]).digest, listed([oftenLinked]).digest);
+  assert.ok(isSameCompared(alone, linked));
+});
+
 test("the size of a directory says nothing and is not compared", () => {
   const one: ListingEntry = {
     name: "d",
@@ -119,9 +128,9 @@ test("the size of a directory says nothing and is not compared", () => {
 test("the bytes of a listing and its digest are those of the document", () => {
   const { listing, digest } = listed([{ name: "\xe4b", attributes, linkHash: 0 }]);
   const compared =
-    "01 00 a001 01000000 02000000 05000000 0400000000000000 0300000000000000 0000000000000000 0b000000 00000000 02 e462";
+    "01 00 a001 01000000 02000000 05000000 0400000000000000 0300000000000000 0000000000000000 0b000000 00000000 01 02 e462";
   const own = "0600000000000000 07000000 08000000 0900000000000000 0a00000000000000";
-  const hex = `01000000 33000000 ${compared} ${own}`.replaceAll(" ", "");
+  const hex = `01000000 34000000 ${compared} ${own}`.replaceAll(" ", "");
   assert.equal(Buffer.from(listing).toString("hex"), hex);
   assert.equal(digest.length, 16);
   // XXH3-128 of nothing, by the algorithm's own examples.
@@ -166,7 +175,7 @@ test("a listing of one directory, a directory's size and a file's hash of a link
     linkHash: 0,
   };
   const named = Buffer.from(listed([directory]).listing);
-  named.write(".", 8 + 49, "latin1");
+  named.write(".", 8 + 50, "latin1");
   assert.throws(() => readListing(named), refusedWith('"." is no name of a file'));
   const sized = Buffer.from(listed([directory]).listing);
   sized[8 + 24] = 1;
