@@ -318,7 +318,9 @@ export class Synchronization {
   /** The source cannot be watched or read; it is tried again. */
   async #lost(error: RopewalkError): Promise<void> {
     if (this.#isStopped) return;
-    const isGone = error.code === "SOURCE_MISSING" || error.code === "NOT_FOUND";
+    // A root that is no directory is told as an argument that is not valid.
+    const isGone =
+      error.code === "SOURCE_MISSING" || error.code === "NOT_FOUND" || error.code === "INVALID_ARGUMENT";
     if (this.#error?.message !== error.message) this.#report(error.message);
     this.#state = isGone ? "source-missing" : "failed";
     this.#error = isGone && error.code !== "SOURCE_MISSING" ? missing(this.#parts.source, error) : error;

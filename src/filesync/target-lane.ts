@@ -19,7 +19,7 @@ import type {
   TreePath,
 } from "../ports/mod.ts";
 import type { Change } from "./capture/change.ts";
-import type { DirectoryNodes } from "./capture/directory-node.ts";
+import type { DirectoryNode, DirectoryNodes } from "./capture/directory-node.ts";
 import { Bulk, type BulkProgress, type BulkResult, type PlannedChange } from "./compare/bulk.ts";
 import { ALL_KEPT, isSameAsKept, type KeptAttributes } from "./compare/kept-attributes.ts";
 import type { SyncMode, TreeScan } from "./compare/tree-comparison.ts";
@@ -52,6 +52,8 @@ const FOLLOW_UPS_MAX = 64;
 /** Repairs of one directory that the work itself asks for, in so long. */
 const REPAIRS_MAX = 5;
 const REPAIRS_MS = 60_000;
+/** Beyond, when something has changed meanwhile. */
+const REPAIR_LATER_MS = 1000;
 
 export interface SynchronizationTarget {
   /** As shown: a local path or a URL. */
@@ -99,7 +101,12 @@ export class TargetLane {
   readonly #dirty = new DirtyDirectories();
   readonly #abort = new AbortController();
   readonly #connections = new Set<TargetConnection>();
-  readonly #repairs = new Map<TreePath, { count: number; sinceMs: number }>();
+  readonly #repairs = new Map<TreePath, { count: number; sinceMs: number; changes: number }>();
+  /** Directories that were repaired too often lately. */
+  readonly #late = new Set<DirectoryNode>();
+  #repairsSoon = false;
+  /** That were told. */
+  #changes = 0;
   /** Of those who wait for a connection. */
   #connected: Deferred | undefined;
   #kept: KeptAttributes = ALL_KEPT;
@@ -166,6 +173,7 @@ export class TargetLane {
   }
 
   changed(change: Change | NewEntry): void {
+    this.#changes += 1;
     this.queue.append(change);
     // What is compared meanwhile may have looked for it where it was not any more, or was not yet.
     if (change.kind === "rename" && change.isDirectory && this.#comparisons > 0) this.#compareMoved(change);
@@ -251,6 +259,10 @@ export class TargetLane {
         deletes: settings.deletes,
         dirty: (each) => this.#dirty.add(each),
         linked: (attributes, place) => this.links.seen(attributes, place),
+        settled: async () => {
+          await this.#parts.drained();
+          await this.queue.mark(0);
+        },
         failed: (failure) => this.#failed(failure),
       },
       { path, mode, allowDeletes, signal },
@@ -267,12 +279,13 @@ export class TargetLane {
       const { followUps } = this.counters;
       // A comparison that is due anyway: what the target lost is found by it.
       if (this.#comparesSoon !== undefined) this.#compareNow();
+      this.#repairLate();
       await this.#bulkTurn;
       if (this.#held !== undefined) throw this.#held;
       if (this.#bulkError !== undefined) throw this.#bulkError;
       if (this.#parts.plants.has("filesync-early-mark")) return;
       await this.queue.mark(event);
-      if (this.counters.followUps === followUps && this.#waitingBulks === 0) return;
+      if (this.counters.followUps === followUps && this.#late.size === 0 && this.#waitingBulks === 0) return;
     }
   }
 
@@ -369,21 +382,48 @@ export class TargetLane {
         this.bulk(path, { mode: "attributes", allowDeletes: false }).catch(() => undefined);
       },
       mayRepair: (path) => this.#mayRepair(path),
+      repairLater: (directory) => this.#repairLater(directory),
       comparing: () => this.#comparing(),
       connectionEnded: (connection) => this.#connections.delete(connection),
     };
   }
 
-  #mayRepair(path: TreePath): boolean {
+  /** `never`: it was repaired again and again, and nothing has changed at the source since: it cannot be helped. */
+  #mayRepair(path: TreePath): "now" | "later" | "never" {
     const nowMs = this.#parts.clock.nowMs();
     if (this.#repairs.size > 1024) this.#repairs.clear();
     const repair = this.#repairs.get(path);
     if (repair === undefined || nowMs - repair.sinceMs > REPAIRS_MS) {
-      this.#repairs.set(path, { count: 1, sinceMs: nowMs });
-      return true;
+      this.#repairs.set(path, { count: 1, sinceMs: nowMs, changes: this.#changes });
+      return "now";
     }
     repair.count += 1;
-    return repair.count <= REPAIRS_MAX;
+    if (repair.count <= REPAIRS_MAX) return "now";
+    return repair.changes === this.#changes ? "never" : "later";
+  }
+
+  #repairLater(directory: DirectoryNode): void {
+    this.counters.followUps += 1;
+    this.#late.add(directory);
+    if (this.#repairsSoon) return;
+    this.#repairsSoon = true;
+    this.#parts.clock.after(REPAIR_LATER_MS, () => {
+      this.#repairsSoon = false;
+      if (!this.#abort.signal.aborted) this.#repairLate();
+    });
+  }
+
+  /** Their count begins anew, as something has changed since. */
+  #repairLate(): void {
+    for (const directory of this.#late) {
+      const repair = this.#repairs.get(directory.path ?? "");
+      if (repair !== undefined) {
+        repair.count = 1;
+        repair.changes = this.#changes;
+      }
+      this.queue.rescan(directory, "one");
+    }
+    this.#late.clear();
   }
 
   #failed(failure: FileFailure): void {

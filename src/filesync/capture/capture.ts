@@ -44,6 +44,10 @@ export class Capture {
   readonly #unsure = new Set<DirectoryNode>();
   #checking: Promise<void> | undefined;
   #isClosed = false;
+  /** By the rename that was told last. */
+  #justArrived: { directory: DirectoryNode; name: string; replaced: DirectoryNode | undefined } | undefined;
+  /** Second halves of exchanges that are under way, by cookie: the directory that comes back. */
+  readonly #exchanges = new Map<number, DirectoryNode | undefined>();
   /** Of the event that is told, those that came early counted twice. */
   #number = 0;
   /** Events that the kernel told of, since the beginning. */
@@ -110,6 +114,8 @@ export class Capture {
     this.#number += 1;
     // Also those of one batch behind the one that says that the root is gone.
     if (this.#isClosed) return;
+    const { kind } = event;
+    if (kind !== "movedFrom" && kind !== "movedTo" && kind !== "movedSelf") this.#forgetReplaced();
     const node = this.nodes.ofWatch(event.watch);
     if (event.kind === "overflow") this.#overflow();
     else if (node === undefined) this.#keepEarly(event);
@@ -195,6 +201,13 @@ export class Capture {
   // ---- renames ----
 
   #departed(directory: DirectoryNode, { name, cookie, isDirectory }: TreeEvent, from: TreePath): void {
+    const before = this.#justArrived;
+    if (before?.directory === directory && before.name === name) {
+      this.#justArrived = undefined;
+      this.#exchanges.set(cookie, before.replaced);
+      return;
+    }
+    this.#forgetReplaced();
     const node = isDirectory ? directory.child(name) : undefined;
     node?.detach();
     const departure = { cookie, from, directory, name, node, isDirectory, event: this.#number };
@@ -206,6 +219,12 @@ export class Capture {
   }
 
   #arrived(directory: DirectoryNode, { name, cookie, isDirectory }: TreeEvent): void {
+    this.#forgetReplaced();
+    if (this.#exchanges.has(cookie)) {
+      this.#exchanged(directory, { name, isDirectory, node: this.#exchanges.get(cookie) });
+      this.#exchanges.delete(cookie);
+      return;
+    }
     const arrival = { cookie, directory, name, isDirectory, event: this.#number };
     const departure = this.#moves.arrive(arrival);
     if (departure !== undefined) this.#renamed(departure, arrival);
@@ -220,7 +239,9 @@ export class Capture {
     const { directory, name, isDirectory } = arrival;
     const above = directory.path;
     const replaced = directory.child(name);
-    if (replaced !== node) this.#forget(replaced);
+    this.#forgetReplaced();
+    if (replaced !== node) replaced?.detach();
+    this.#justArrived = { directory, name, replaced: replaced === node ? undefined : replaced };
     if (node !== undefined && above !== undefined) directory.attach(node, name);
     if (above === undefined) {
       // Where it went is itself between two places, and is compared when it has arrived.
@@ -238,6 +259,33 @@ export class Capture {
     // What is passed over by its path from the root is another thing now.
     if (node !== undefined && this.#hasAnchoredExcludes) this.#compare(node, "all");
     if (Math.abs(departure.event - arrival.event) > 1) this.#againAt(departure);
+  }
+
+  /**
+   * Two names changed places: the kernel tells of it as of two renames, one right behind the other, of which the second
+   * begins where the first has just ended. Nothing was replaced then; its other name is made equal anew.
+   */
+  #exchanged(
+    directory: DirectoryNode,
+    { name, isDirectory, node }: { name: string; isDirectory: boolean; node: DirectoryNode | undefined },
+  ): void {
+    const above = directory.path;
+    if (above === undefined) {
+      directory.hasMissed = true;
+      this.#forget(node);
+      return;
+    }
+    if (node !== undefined) directory.attach(node, name);
+    const path = joinPath(above, name);
+    if (isDirectory) this.#directoryCame(directory, name, path);
+    else this.#change("create", directory, { name, path, isDirectory });
+  }
+
+  /** What the last rename replaced is gone, unless it turns out at once that it changed places with it. */
+  #forgetReplaced(): void {
+    const replaced = this.#justArrived?.replaced;
+    this.#justArrived = undefined;
+    this.#forget(replaced);
   }
 
   /** What was told between the halves of a rename may have been of a new thing in the old place, and went along with it. */
@@ -292,9 +340,12 @@ export class Capture {
   }
 
   /** It went where nobody watches. */
-  #left({ directory, name, from, node, isDirectory }: Omit<Departure, "atMs">): void {
+  #left({ directory, name, node, isDirectory }: Omit<Departure, "atMs">): void {
     this.#forget(node);
-    this.#change("remove", directory, { name, path: from, isDirectory });
+    const above = directory.path;
+    // What it left may be called otherwise by now; while that is away it is compared later.
+    if (above === undefined) directory.hasMissed = true;
+    else this.#change("remove", directory, { name, path: joinPath(above, name), isDirectory });
   }
 
   /** It came from where nobody watches. */

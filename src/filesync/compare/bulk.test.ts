@@ -39,6 +39,7 @@ class TestBulk {
         dirty: (path) => this.dirty.push(path),
         linked: () => undefined,
         failed: () => undefined,
+        settled: async () => undefined,
         ...more,
       },
       { path: "", mode: "attributes", allowDeletes: false, signal: this.abort.signal, ...more },

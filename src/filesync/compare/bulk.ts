@@ -22,6 +22,8 @@ const REMOVED_SHARE_MAX = 1 / 2;
 const LATER_MAX = 65_536;
 /** A bulk may append so many entries before it asks for room again. */
 const APPENDED_AT_ONCE = 16;
+/** Comparisons before it is believed that so much is gone. */
+const GUARD_TRIES_MAX = 3;
 const DRY_RUN_MAX = 10_000;
 
 export interface BulkParts {
@@ -38,6 +40,8 @@ export interface BulkParts {
   /** Another name of a file; gives back whether an earlier one was told of. */
   readonly linked: (attributes: FileAttributes, place: SourcePlace) => void;
   readonly failed: (failure: FileFailure) => void;
+  /** Resolves when the target has followed all that happened before. */
+  readonly settled: () => Promise<void>;
 }
 
 export interface BulkOptions {
@@ -114,6 +118,8 @@ export class Bulk {
       await this.#appendLater(this.#attributes);
       await this.#appendLinks();
       if (deletes !== "keep") held = await this.#guard(comparison.progress.targetEntries);
+      for (let tries = 1; held !== undefined && tries < GUARD_TRIES_MAX; tries += 1)
+        held = await this.#lookAgain();
       if (deletes !== "keep" && held === undefined) await this.#remove();
     } finally {
       // Also behind a comparison that failed: what was begun has an end.
@@ -121,6 +127,16 @@ export class Bulk {
     }
     if (held !== undefined) throw held;
     return { copied: this.progress.filesTotal, removed: this.#removed, bytes: this.progress.bytesTotal };
+  }
+
+  /** A directory that was renamed meanwhile looks removed until the target has followed. */
+  async #lookAgain(): Promise<RopewalkError | undefined> {
+    await this.#parts.settled();
+    this.#removals.length = 0;
+    const comparison = this.#comparison();
+    for await (const differences of comparison.differences())
+      for (const difference of differences) if (difference.kind === "extra") await this.#take(difference);
+    return this.#guard(comparison.progress.targetEntries);
   }
 
   /** What it would do, and nothing is done. At most some thousand changes are told. */

@@ -123,7 +123,8 @@ export function workParts(source: MemoryTree, more: Partial<WorkParts> = {}): Wo
     bulk: () => assertNever(),
     plants: new Set(),
     connectionEnded: () => undefined,
-    mayRepair: () => true,
+    mayRepair: () => "now",
+    repairLater: () => assertNever(),
     ...more,
   };
 }

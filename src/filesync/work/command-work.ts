@@ -8,6 +8,7 @@
 import { RopewalkError } from "../../base/errors.ts";
 import type { FileAttributes, FileFailure, TreePath } from "../../ports/mod.ts";
 import { BUNDLE_BYTES_MAX, type Operation, packOperation } from "../../wire/filesync/mod.ts";
+import { isSameContent } from "../compare/tree-comparison.ts";
 import type { Entry, NewEntry } from "../queue/entry.ts";
 import type { TargetConnection } from "../threads/connection.ts";
 import type { RunBudget, WorkResult } from "../threads/entry-work.ts";
@@ -156,14 +157,17 @@ export class CommandWork {
       const parts: Uint8Array[] = [];
       const asked: Entry[] = [];
       let bytes = 0;
-      for (; at < entries.length && bytes < BUNDLE_BYTES_MAX / 2; at += 1) {
+      const { until, stale } = await this.#staleRenames(entries, at, connection);
+      for (; at < until && bytes < BUNDLE_BYTES_MAX / 2; at += 1) {
         const entry = entries[at]!;
         // What a link is made to depends on what was renamed before.
         if (asked.length > 0 && (entry.kind === "link") !== (asked[0]!.kind === "link")) break;
         const operation =
           entry.kind === "link"
             ? this.#linkOf(entry, isThere[at]!, gathered)
-            : this.#operationOf(entry, isThere[at]!.own, gathered);
+            : stale.has(entry)
+              ? this.#sendInstead(entry, gathered)
+              : this.#operationOf(entry, isThere[at]!.own, gathered);
         if (operation === undefined) continue;
         asked.push(entry);
         parts.push(operation);
@@ -174,7 +178,8 @@ export class CommandWork {
       const wrong = new Map(failures.map((failure) => [failure.operation, failure]));
       for (const [index, entry] of asked.entries()) this.#applied(entry, wrong.get(index), gathered);
       const moved = asked.filter(
-        ({ kind }, index) => (kind === "rename" || kind === "link") && !wrong.has(index),
+        (entry, index) =>
+          (entry.kind === "rename" || entry.kind === "link") && !wrong.has(index) && !stale.has(entry),
       );
       await this.#compareMoved(moved, connection, gathered);
       // A target that has no links, or not between these two: each name has a file of its own.
@@ -184,6 +189,53 @@ export class CommandWork {
       if (alone.length > 0) await this.#send(alone, "content", connection, gathered, "alone");
       await this.#removeStuck(stuckPaths(asked, wrong), connection);
     }
+  }
+
+  /**
+   * Renames of files of which the target has something old or half: a program that writes a file aside and renames it over
+   * another must not show half of it there. `until`: behind that an entry needs what comes before.
+   */
+  async #staleRenames(
+    entries: readonly Entry[],
+    from: number,
+    connection: TargetConnection,
+  ): Promise<{ until: number; stale: ReadonlySet<Entry> }> {
+    const asked: Entry[] = [];
+    const touched = new Set<string>();
+    let until = from;
+    for (; until < entries.length; until += 1) {
+      const entry = entries[until]!;
+      if (entry.kind === "rename" && !entry.isDirectory) {
+        if (touched.has(entry.from!)) break;
+        asked.push(entry);
+      }
+      touched.add(entry.path);
+      if (entry.from !== undefined) touched.add(entry.from);
+      if (entry.kind === "rename" && entry.isDirectory) {
+        until += 1;
+        break;
+      }
+    }
+    const stale = new Set<Entry>();
+    if (asked.length === 0) return { until, stale };
+    const { source, sent } = this.#parts;
+    const [ours, theirs] = await Promise.all([
+      source.stat(asked.map((entry) => sourcePath(entry) ?? "")),
+      connection.stat(asked.map((entry) => entry.from!)),
+    ]);
+    for (const [index, entry] of asked.entries()) {
+      const [one, other] = [ours[index], theirs[index]];
+      if (one?.kind !== "file" || other === undefined) continue;
+      if (!sent.mayBe(entry.from!, one) || !isSameContent(one, other)) stale.add(entry);
+    }
+    return { until, stale };
+  }
+
+  /** The old one goes, the new one comes whole. */
+  #sendInstead(entry: Entry, gathered: Gathered): Uint8Array | undefined {
+    this.#parts.sent.removed(entry.from!, false);
+    gathered.append.push(...this.#again(entry));
+    return packed({ op: "remove", path: entry.from!, recursive: false }, gathered);
   }
 
   /** What is at the source now, where a removal says that something went, and of what a link is to be made. */
@@ -315,8 +367,10 @@ export class CommandWork {
   #failed({ place }: Entry, failure: FileFailure, side: "source" | "target", gathered: Gathered): void {
     if (side === "target" && needsRepair(failure)) {
       const repair = repairAround(this.#parts, place);
-      gathered.append.push(...repair);
-      if (repair.length > 0) return;
+      if (repair !== undefined) {
+        gathered.append.push(...repair);
+        return;
+      }
     }
     gathered.failures.push(failure);
   }

@@ -175,8 +175,10 @@ export class CopyWork {
     done.push(entry);
     if (side === "target" && needsRepair(failure)) {
       const repair = repairAround(this.#parts, entry.place);
-      append.push(...repair);
-      if (repair.length > 0) return;
+      if (repair !== undefined) {
+        append.push(...repair);
+        return;
+      }
     }
     failures.push(failure);
   }

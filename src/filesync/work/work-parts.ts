@@ -3,7 +3,7 @@
 import type { Clock, ExcludeRules, FileAttributes, SourceTree, TreePath } from "../../ports/mod.ts";
 import type { ListingEntry } from "../../wire/filesync/mod.ts";
 import { type SourcePlace, sourcePathOf } from "../capture/change.ts";
-import type { DirectoryNodes } from "../capture/directory-node.ts";
+import type { DirectoryNode, DirectoryNodes } from "../capture/directory-node.ts";
 import type { Entry, NewEntry } from "../queue/entry.ts";
 import type { TargetConnection } from "../threads/connection.ts";
 import { lastName, parentPath } from "../tree-path.ts";
@@ -46,7 +46,8 @@ export interface WorkParts {
   /** A connection is gone. */
   connectionEnded(connection: TargetConnection): void;
   /** A repair that the work asks for again and again helps nobody: false when it is enough. */
-  mayRepair(path: TreePath): boolean;
+  mayRepair(path: TreePath): "now" | "later" | "never";
+  repairLater(directory: DirectoryNode): void;
 }
 
 /**
@@ -69,12 +70,21 @@ export function sourcePath({ place }: Entry): TreePath | undefined {
   return place === undefined ? undefined : sourcePathOf(place);
 }
 
-/** Compares the directory that holds a place again, if that may help. */
-export function repairAround(parts: WorkParts, place: SourcePlace | undefined): NewEntry[] {
+/** Compares the directory that holds a place again, now or later; undefined: that does not help. */
+export function repairAround(parts: WorkParts, place: SourcePlace | undefined): NewEntry[] | undefined {
   const directory = place?.directory;
-  if (directory?.path === undefined || !parts.mayRepair(directory.path)) return [];
-  parts.counters.followUps += 1;
-  return entryAt({ directory, name: "" }, { kind: "repair", depth: "one", isDirectory: true });
+  // It is gone or away: it is compared when it has arrived.
+  if (directory?.path === undefined) return [];
+  switch (parts.mayRepair(directory.path)) {
+    case "never":
+      return undefined;
+    case "later":
+      parts.repairLater(directory);
+      return [];
+    case "now":
+      parts.counters.followUps += 1;
+      return entryAt({ directory, name: "" }, { kind: "repair", depth: "one", isDirectory: true });
+  }
 }
 
 /** A file of several names was sent or changed by one of them: the others are to follow. */

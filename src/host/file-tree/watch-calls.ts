@@ -45,6 +45,8 @@ const WATCHED =
   EventMask.onlyDirectory |
   EventMask.excludeUnlinked;
 
+/** So often the reader looks up although nothing happened: a process that exits waits for its threads. */
+const POLL_MS = 250;
 const libc = koffi.load(null);
 const call = {
   inotifyInit: libc.func("int inotify_init1(int flags)"),
@@ -82,7 +84,7 @@ export const watchCalls = {
 
   /** `struct pollfd` at the address: fd s32, events s16, revents s16. Waits for as long as it takes. */
   poll(address: number, count: number): number {
-    return checked(call.poll(address, count, -1));
+    return checked(call.poll(address, count, POLL_MS));
   },
 
   /** FIONREAD: bytes that wait to be read. */
