@@ -10,7 +10,7 @@
 import { asRopewalkError, RopewalkError } from "../../base/errors.ts";
 import type { Clock, ExcludeRules, SourceTree, TreeEvent, TreePath, TreeWatch } from "../../ports/mod.ts";
 import { joinPath } from "../tree-path.ts";
-import type { ChangeListener } from "./change.ts";
+import type { ChangeListener, SourcePlace } from "./change.ts";
 import { DirectoryNode, DirectoryNodes } from "./directory-node.ts";
 import { type Arrival, type Departure, Moves } from "./moves.ts";
 import { TreeWalk } from "./tree-walk.ts";
@@ -45,9 +45,9 @@ export class Capture {
   #checking: Promise<void> | undefined;
   #isClosed = false;
   /** By the rename that was told last. */
-  #justArrived: { directory: DirectoryNode; name: string; replaced: DirectoryNode | undefined } | undefined;
-  /** Second halves of exchanges that are under way, by cookie: the directory that comes back. */
-  readonly #exchanges = new Map<number, DirectoryNode | undefined>();
+  #justArrived: { place: SourcePlace; origin: SourcePlace; replaced: DirectoryNode | undefined } | undefined;
+  /** A departure from where something has just arrived: if it goes where that came from, two names changed places. */
+  #maybeExchange: { cookie: number; origin: SourcePlace; replaced: DirectoryNode | undefined } | undefined;
   /** Of the event that is told, those that came early counted twice. */
   #number = 0;
   /** Events that the kernel told of, since the beginning. */
@@ -202,12 +202,11 @@ export class Capture {
 
   #departed(directory: DirectoryNode, { name, cookie, isDirectory }: TreeEvent, from: TreePath): void {
     const before = this.#justArrived;
-    if (before?.directory === directory && before.name === name) {
+    if (before !== undefined && isPlace(before.place, directory, name)) {
       this.#justArrived = undefined;
-      this.#exchanges.set(cookie, before.replaced);
-      return;
-    }
-    this.#forgetReplaced();
+      this.#forgetExchange();
+      this.#maybeExchange = { cookie, origin: before.origin, replaced: before.replaced };
+    } else this.#forgetReplaced();
     const node = isDirectory ? directory.child(name) : undefined;
     node?.detach();
     const departure = { cookie, from, directory, name, node, isDirectory, event: this.#number };
@@ -220,14 +219,18 @@ export class Capture {
 
   #arrived(directory: DirectoryNode, { name, cookie, isDirectory }: TreeEvent): void {
     this.#forgetReplaced();
-    if (this.#exchanges.has(cookie)) {
-      this.#exchanged(directory, { name, isDirectory, node: this.#exchanges.get(cookie) });
-      this.#exchanges.delete(cookie);
-      return;
-    }
     const arrival = { cookie, directory, name, isDirectory, event: this.#number };
     const departure = this.#moves.arrive(arrival);
-    if (departure !== undefined) this.#renamed(departure, arrival);
+    if (departure === undefined) return;
+    const exchange = this.#maybeExchange;
+    if (exchange?.cookie === cookie && isPlace(exchange.origin, directory, name)) {
+      this.#maybeExchange = undefined;
+      if (departure.node !== undefined) departure.directory.attach(departure.node, departure.name);
+      this.#exchanged(directory, { name, isDirectory, node: exchange.replaced });
+      return;
+    }
+    if (exchange?.cookie === cookie) this.#forgetExchange();
+    this.#renamed(departure, arrival);
   }
 
   #renamed(departure: Omit<Departure, "atMs">, arrival: Omit<Arrival, "atMs">): void {
@@ -241,7 +244,11 @@ export class Capture {
     const replaced = directory.child(name);
     this.#forgetReplaced();
     if (replaced !== node) replaced?.detach();
-    this.#justArrived = { directory, name, replaced: replaced === node ? undefined : replaced };
+    this.#justArrived = {
+      place: { directory, name },
+      origin: { directory: departure.directory, name: departure.name },
+      replaced: replaced === node ? undefined : replaced,
+    };
     if (node !== undefined && above !== undefined) directory.attach(node, name);
     if (above === undefined) {
       // Where it went is itself between two places, and is compared when it has arrived.
@@ -285,6 +292,12 @@ export class Capture {
   #forgetReplaced(): void {
     const replaced = this.#justArrived?.replaced;
     this.#justArrived = undefined;
+    this.#forget(replaced);
+  }
+
+  #forgetExchange(): void {
+    const replaced = this.#maybeExchange?.replaced;
+    this.#maybeExchange = undefined;
     this.#forget(replaced);
   }
 
@@ -424,6 +437,10 @@ export class Capture {
     this.#walk.close();
     this.#parts.listener.lost(asRopewalkError(error));
   }
+}
+
+function isPlace(place: SourcePlace, directory: DirectoryNode, name: string): boolean {
+  return place.directory === directory && place.name === name;
 }
 
 function isEndOfRoot({ kind }: TreeEvent): boolean {
