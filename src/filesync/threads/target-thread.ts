@@ -8,6 +8,7 @@
 import { AssertionFailed } from "../../base/assert.ts";
 import { asRopewalkError, RopewalkError } from "../../base/errors.ts";
 import type { Clock, FileFailure, Random } from "../../ports/mod.ts";
+import { sourcePathOf } from "../capture/change.ts";
 import type { CommandQueue } from "../queue/command-queue.ts";
 import { type Claim, MAIN_THREAD } from "../queue/schedule.ts";
 import { Backoff } from "./backoff.ts";
@@ -233,7 +234,11 @@ export class TargetThread {
         ? await copies(work.copyRun(claim.entries, connection, budget))
         : await commands(work.nonSyncRun(claim.entries, connection, budget));
     // Before the claim is finished: what a repair found stands in the queue when a mark behind it may be reached.
-    for (const entry of result.append) queue.append(entry);
+    for (const entry of result.append) {
+      // At the end of the queue a place is called as it is now, not as when it was found.
+      const path = entry.place === undefined ? entry.path : sourcePathOf(entry.place);
+      if (path !== undefined) queue.append({ ...entry, path });
+    }
     for (const failure of result.failures) tell({ type: "fileFailed", failure });
     queue.finish(claim, outcome);
     tell({ type: "finished", thread: this.number, claim });
