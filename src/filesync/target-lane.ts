@@ -52,6 +52,9 @@ const FOLLOW_UPS_MAX = 64;
 /** Repairs of one directory that the work itself asks for, in so long. */
 const REPAIRS_MAX = 5;
 const REPAIRS_MS = 60_000;
+const TOGETHER_MS = 20;
+/** Beyond, it is tried later, so often while nothing changes at the source. */
+const LATE_REPAIRS_MAX = 3;
 /** Beyond, when something has changed meanwhile. */
 const REPAIR_LATER_MS = 1000;
 
@@ -101,7 +104,10 @@ export class TargetLane {
   readonly #dirty = new DirtyDirectories();
   readonly #abort = new AbortController();
   readonly #connections = new Set<TargetConnection>();
-  readonly #repairs = new Map<TreePath, { count: number; sinceMs: number; changes: number }>();
+  readonly #repairs = new Map<
+    TreePath,
+    { count: number; sinceMs: number; lastMs: number; changes: number; lates: number }
+  >();
   /** Directories that were repaired too often lately. */
   readonly #late = new Set<DirectoryNode>();
   #repairsSoon = false;
@@ -394,12 +400,16 @@ export class TargetLane {
     if (this.#repairs.size > 1024) this.#repairs.clear();
     const repair = this.#repairs.get(path);
     if (repair === undefined || nowMs - repair.sinceMs > REPAIRS_MS) {
-      this.#repairs.set(path, { count: 1, sinceMs: nowMs, changes: this.#changes });
+      this.#repairs.set(path, { count: 1, sinceMs: nowMs, lastMs: nowMs, changes: this.#changes, lates: 0 });
       return "now";
     }
-    repair.count += 1;
+    // Many names of one directory fail together, and one repair is for all of them.
+    if (nowMs - repair.lastMs > TOGETHER_MS) repair.count += 1;
+    repair.lastMs = nowMs;
     if (repair.count <= REPAIRS_MAX) return "now";
-    return repair.changes === this.#changes ? "never" : "later";
+    // What it needs may still stand in the queue, so it is not given up before it was tried again with nothing in between.
+    if (repair.changes !== this.#changes) repair.lates = 0;
+    return repair.lates >= LATE_REPAIRS_MAX ? "never" : "later";
   }
 
   #repairLater(directory: DirectoryNode): void {
@@ -419,6 +429,7 @@ export class TargetLane {
       const repair = this.#repairs.get(directory.path ?? "");
       if (repair !== undefined) {
         repair.count = 1;
+        repair.lates += 1;
         repair.changes = this.#changes;
       }
       this.queue.rescan(directory, "one");
