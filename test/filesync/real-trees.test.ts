@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { test } from "node:test";
 import { needs } from "../support/needs.ts";
@@ -8,7 +8,7 @@ import { gitWork } from "./git-work.ts";
 import { LocalReplica } from "./local-replica.ts";
 import { treeDifferences } from "./tree-differences.ts";
 
-const nodeModules = resolve(import.meta.dirname, "../../node_modules");
+const nodeModules = realpathSync(resolve(import.meta.dirname, "../../node_modules"));
 
 test(
   "a git repository that is committed to, rebased and collected while it replicates is in order at the target",
