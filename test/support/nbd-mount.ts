@@ -62,6 +62,8 @@ export class NbdFile implements AsyncDisposable {
     const timer = setTimeout(() => this.#child.kill("SIGKILL"), START_TIMEOUT_MS);
     await this.#ended;
     clearTimeout(timer);
+    // Where it ended by itself, its mount may still be there, of nothing.
+    spawnSync("fusermount3", ["-u", "-z", this.#folder.file("nbd")]);
     for (const forget of this.#forget) forget();
     this.#folder[Symbol.dispose]();
   }
