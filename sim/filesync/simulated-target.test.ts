@@ -70,7 +70,6 @@ function target(seed: number) {
       synchronization: new Uint8Array(16),
       modes: ["full"],
       deletes: "mirror",
-      locksRoot: true,
     }) as const;
   return { clock, disk, tree, network, daemon, connect, hello, random };
 }

@@ -6,8 +6,7 @@
  * what it had not yet made durable. What was appended is done, or repaired, or in the journal.
  */
 
-import { Deferred } from "../base/deferred.ts";
-import { asRopewalkError, type ErrorCode, RopewalkError } from "../base/errors.ts";
+import { asRopewalkError, type RopewalkError } from "../base/errors.ts";
 import type {
   Clock,
   ExcludeRules,
@@ -27,35 +26,24 @@ import { Verification, type VerificationResult } from "./compare/verification.ts
 import { CommandQueue } from "./queue/command-queue.ts";
 import type { NewEntry } from "./queue/entry.ts";
 import type { SynchronizationSettings } from "./synchronization-settings.ts";
-import type { Connector, TargetConnection } from "./threads/connection.ts";
+import type { Connector } from "./threads/connection.ts";
+import { OpenConnections } from "./threads/open-connections.ts";
 import { type TargetFigures, TargetThreads } from "./threads/target-threads.ts";
 import { DirtyDirectories } from "./work/dirty-directories.ts";
 import { HardLinks } from "./work/hard-links.ts";
 import { LinkSearch } from "./work/link-search.ts";
+import { RepairLimits } from "./work/repair-limits.ts";
 import { SentFiles } from "./work/sent-files.ts";
 import { TreeWork } from "./work/tree-work.ts";
 import { entryAt, placeOf, type WorkParts } from "./work/work-parts.ts";
 
-/** Why a connection ends that others used too: a target that is full fails what is sent, and its connection with it. */
-const ENDS_OF_CONNECTION: ReadonlySet<ErrorCode> = new Set([
-  "UNREACHABLE",
-  "TIMEOUT",
-  "NO_SPACE",
-  "READ_ONLY",
-]);
 /** After a lost connection the trees are compared at most so often. */
 const COMPARE_AGAIN_MS = 60_000;
 /** A queue that stays empty for so long is made durable at the target. */
 const SETTLE_MS = 1000;
 /** So often what followed from what followed is waited for; a tree that changes all the time has always more. */
 const FOLLOW_UPS_MAX = 64;
-/** Repairs of one directory that the work itself asks for, in so long. */
-const REPAIRS_MAX = 5;
-const REPAIRS_MS = 60_000;
-const TOGETHER_MS = 20;
-/** Beyond, it is tried later, so often while nothing changes at the source. */
-const LATE_REPAIRS_MAX = 3;
-/** Beyond, when something has changed meanwhile. */
+/** So long after it was put off a directory is compared again. */
 const REPAIR_LATER_MS = 1000;
 
 export interface SynchronizationTarget {
@@ -103,18 +91,11 @@ export class TargetLane {
   readonly #threads: TargetThreads;
   readonly #dirty = new DirtyDirectories();
   readonly #abort = new AbortController();
-  readonly #connections = new Set<TargetConnection>();
-  readonly #repairs = new Map<
-    TreePath,
-    { count: number; sinceMs: number; lastMs: number; changes: number; lates: number }
-  >();
+  readonly #connections = new OpenConnections();
+  readonly #repairs: RepairLimits;
   /** Directories that were repaired too often lately. */
   readonly #late = new Set<DirectoryNode>();
   #repairsSoon = false;
-  /** That were told. */
-  #changes = 0;
-  /** Of those who wait for a connection. */
-  #connected: Deferred | undefined;
   #kept: KeptAttributes = ALL_KEPT;
   #bulkTurn: Promise<unknown> = Promise.resolve();
   #running: RunningBulk | undefined;
@@ -132,6 +113,7 @@ export class TargetLane {
   constructor(parts: TargetLaneParts) {
     const { target, clock, nodes, settings, plants } = parts;
     this.#parts = parts;
+    this.#repairs = new RepairLimits(clock);
     this.to = target.to;
     this.queue = new CommandQueue({
       clock,
@@ -152,7 +134,7 @@ export class TargetLane {
     });
     const work = new TreeWork(this.#workParts(), ({ connection, abilities }) => {
       this.#kept = abilities;
-      this.#opened(connection);
+      this.#connections.opened(connection);
     });
     this.#threads = new TargetThreads({
       clock,
@@ -165,7 +147,6 @@ export class TargetLane {
         synchronization: parts.id,
         modes: ["full", "incremental", "attributes"],
         deletes: settings.deletes,
-        locksRoot: true,
       },
       bytesPerSecond: settings.bandwidthBytesPerSecond,
       observer: (event) => {
@@ -178,8 +159,9 @@ export class TargetLane {
     this.#threads.start();
   }
 
+  /** Something happened at the source. */
   changed(change: Change | NewEntry): void {
-    this.#changes += 1;
+    this.#repairs.sourceChanged();
     this.queue.append(change);
     // What is compared meanwhile may have looked for it where it was not any more, or was not yet.
     if (change.kind === "rename" && change.isDirectory && this.#comparisons > 0) this.#compareMoved(change);
@@ -320,7 +302,8 @@ export class TargetLane {
       source,
       scanSource: this.#scanSource,
       scanTarget: this.#scanTarget,
-      hashesOfTarget: (path, request) => this.#overAny((connection) => connection.hashes(path, request)),
+      hashesOfTarget: (path, request) =>
+        this.#connections.overAny((connection) => connection.hashes(path, request)),
       isSame: (one, other) => isSameAsKept(this.#kept, one, other),
       keepsExtra: settings.deletes === "keep",
       failed: (failure) => this.#failed(failure),
@@ -342,7 +325,7 @@ export class TargetLane {
     this.#abort.abort();
     this.#comparesSoon?.cancel();
     this.#settlesSoon?.cancel();
-    this.#connected?.resolve();
+    this.#connections.stop();
     await this.#threads.stop();
     await this.#bulkTurn;
   }
@@ -378,7 +361,7 @@ export class TargetLane {
       clock: this.#parts.clock,
       plants,
       isSame: (one, other) => isSameAsKept(this.#kept, one, other),
-      append: (entry) => this.changed(entry),
+      append: (entry) => void this.queue.append(entry),
       later: (delayMs, action) => {
         this.#parts.clock.after(delayMs, () => {
           if (!this.#abort.signal.aborted) action();
@@ -387,29 +370,11 @@ export class TargetLane {
       bulk: (path) => {
         this.bulk(path, { mode: "attributes", allowDeletes: false }).catch(() => undefined);
       },
-      mayRepair: (path) => this.#mayRepair(path),
+      mayRepair: (path) => this.#repairs.mayRepair(path),
       repairLater: (directory) => this.#repairLater(directory),
       comparing: () => this.#comparing(),
-      connectionEnded: (connection) => this.#connections.delete(connection),
+      connectionEnded: (connection) => this.#connections.ended(connection),
     };
-  }
-
-  /** `never`: it was repaired again and again, and nothing has changed at the source since: it cannot be helped. */
-  #mayRepair(path: TreePath): "now" | "later" | "never" {
-    const nowMs = this.#parts.clock.nowMs();
-    if (this.#repairs.size > 1024) this.#repairs.clear();
-    const repair = this.#repairs.get(path);
-    if (repair === undefined || nowMs - repair.sinceMs > REPAIRS_MS) {
-      this.#repairs.set(path, { count: 1, sinceMs: nowMs, lastMs: nowMs, changes: this.#changes, lates: 0 });
-      return "now";
-    }
-    // Many names of one directory fail together, and one repair is for all of them.
-    if (nowMs - repair.lastMs > TOGETHER_MS) repair.count += 1;
-    repair.lastMs = nowMs;
-    if (repair.count <= REPAIRS_MAX) return "now";
-    // What it needs may still stand in the queue, so it is not given up before it was tried again with nothing in between.
-    if (repair.changes !== this.#changes) repair.lates = 0;
-    return repair.lates >= LATE_REPAIRS_MAX ? "never" : "later";
   }
 
   #repairLater(directory: DirectoryNode): void {
@@ -423,15 +388,9 @@ export class TargetLane {
     });
   }
 
-  /** Their count begins anew, as something has changed since. */
   #repairLate(): void {
     for (const directory of this.#late) {
-      const repair = this.#repairs.get(directory.path ?? "");
-      if (repair !== undefined) {
-        repair.count = 1;
-        repair.lates += 1;
-        repair.changes = this.#changes;
-      }
+      this.#repairs.repairedLate(directory.path ?? "");
       this.queue.rescan(directory, "one");
     }
     this.#late.clear();
@@ -442,13 +401,6 @@ export class TargetLane {
   }
 
   // ---- connections ----
-
-  #opened(connection: TargetConnection): void {
-    this.#connections.add(connection);
-    void connection.closed.then(() => this.#connections.delete(connection));
-    this.#connected?.resolve();
-    this.#connected = undefined;
-  }
 
   /** A connection that was lost may have been lost with the target's machine. */
   #mainConnected(): void {
@@ -478,27 +430,6 @@ export class TargetLane {
   readonly #scanTarget: TreeScan = (request) => {
     const { excludes } = this.#parts;
     const whole: ScanRequest = { ...request, excludes, withWatches: false };
-    return this.#overAny((connection) => connection.scan(whole));
+    return this.#connections.overAny((connection) => connection.scan(whole));
   };
-
-  /** Over a connection that there is; when it is lost meanwhile, over the next one. */
-  async #overAny<Result>(ask: (connection: TargetConnection) => Promise<Result>): Promise<Result> {
-    for (;;) {
-      if (this.#abort.signal.aborted)
-        throw new RopewalkError("SHUTTING_DOWN", "The replication to this target was stopped.");
-      const [connection] = this.#connections;
-      if (connection === undefined) {
-        this.#connected ??= new Deferred();
-        await this.#connected.promise;
-        continue;
-      }
-      try {
-        return await ask(connection);
-      } catch (error) {
-        const { code } = asRopewalkError(error);
-        if (!ENDS_OF_CONNECTION.has(code)) throw error;
-        this.#connections.delete(connection);
-      }
-    }
-  }
 }

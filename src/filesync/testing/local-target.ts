@@ -36,7 +36,6 @@ export const CONFIGURATION: ConnectionConfiguration = {
   synchronization: new Uint8Array(16),
   modes: ["attributes"],
   deletes: "mirror",
-  locksRoot: true,
 };
 
 /** No time passes. */

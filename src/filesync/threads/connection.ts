@@ -28,8 +28,6 @@ export interface TargetConfiguration {
   readonly synchronization: Uint8Array;
   readonly modes: readonly SyncMode[];
   readonly deletes: "mirror" | "keep" | "trash";
-  /** No other synchronization may write to the root. */
-  readonly locksRoot: boolean;
 }
 
 export interface ConnectionConfiguration extends TargetConfiguration {

@@ -167,7 +167,6 @@ export class ScriptedTarget implements Connector, EntryWork {
         synchronization: new Uint8Array(16),
         modes: ["incremental"],
         deletes: "mirror",
-        locksRoot: true,
       },
       observer: (event) => this.events.push(event),
       ...options,
