@@ -1,4 +1,5 @@
 /** What can be set of a synchronization. */
+import type { DeletesPolicy } from "../wire/filesync/mod.ts";
 import type { SyncMode } from "./compare/tree-comparison.ts";
 
 export interface SynchronizationSettings {
@@ -7,7 +8,7 @@ export interface SynchronizationSettings {
   /** Of the first bulk, and of later ones that say nothing else (F9). */
   readonly mode: SyncMode;
   /** What is not at the source any more: removed, kept, or moved to the trash. */
-  readonly deletes: "mirror" | "keep" | "trash";
+  readonly deletes: DeletesPolicy;
   /** Patterns, see `exclude-rules.ts`. */
   readonly excludes: readonly string[];
   /** Whether a command waits for all copies, or for those of its path. */

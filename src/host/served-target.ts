@@ -8,6 +8,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { RopewalkError } from "../base/errors.ts";
 import type { HashRequest, ScanRequest, TargetTree, TreePath } from "../ports/mod.ts";
+import type { DeletesPolicy } from "../wire/filesync/mod.ts";
 import { hostClock } from "./clock.ts";
 import { diskError, errnoName } from "./disk-error.ts";
 import { type HostTargetTree, openTargetTree } from "./file-tree/target-tree.ts";
@@ -26,7 +27,7 @@ export interface ServedTarget {
 /** `path`: without symbolic links. */
 export async function openServedTarget(
   path: string,
-  { deletes }: { readonly deletes: "mirror" | "keep" | "trash" },
+  { deletes }: { readonly deletes: DeletesPolicy },
 ): Promise<ServedTarget> {
   let lock: FileHandle | undefined;
   while (lock === undefined) {

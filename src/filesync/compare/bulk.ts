@@ -8,7 +8,7 @@
  */
 import { RopewalkError } from "../../base/errors.ts";
 import type { FileAttributes, FileFailure, TreePath } from "../../ports/mod.ts";
-import { hasOtherNames, type ListingEntry } from "../../wire/filesync/mod.ts";
+import { type DeletesPolicy, hasOtherNames, type ListingEntry } from "../../wire/filesync/mod.ts";
 import { type SourcePlace, sourcePathOf } from "../capture/change.ts";
 import type { CommandQueue } from "../queue/command-queue.ts";
 import type { NewEntry } from "../queue/entry.ts";
@@ -34,7 +34,7 @@ export interface BulkParts {
   readonly placeOf: (path: TreePath) => SourcePlace | undefined;
   readonly entryAt: (place: SourcePlace | undefined, entry: Omit<NewEntry, "place" | "path">) => NewEntry[];
   readonly isSame: (source: ListingEntry, target: ListingEntry) => boolean;
-  readonly deletes: "mirror" | "keep" | "trash";
+  readonly deletes: DeletesPolicy;
   /** A directory whose own attributes differ. */
   readonly dirty: (path: TreePath) => void;
   /** Another name of a file; gives back whether an earlier one was told of. */

@@ -9,7 +9,13 @@
  */
 import { RopewalkError } from "../../base/errors.ts";
 import type { FileAttributes, FileFailure, ScannedDirectory, ScanResult, TreePath } from "../../ports/mod.ts";
-import { hasOtherNames, isSameCompared, type ListingEntry, readListing } from "../../wire/filesync/mod.ts";
+import {
+  hasOtherNames,
+  isSameCompared,
+  type ListingEntry,
+  readListing,
+  type SendMode,
+} from "../../wire/filesync/mod.ts";
 import { joinPath } from "../tree-path.ts";
 
 /** Directories compared in one request. */
@@ -25,7 +31,7 @@ export type TreeScan = (request: {
 }) => Promise<ScanResult>;
 
 /** `full`, `incremental`: every file is told, as its attributes prove nothing. `attributes`: those whose attributes differ (F9). */
-export type SyncMode = "full" | "incremental" | "attributes";
+export type SyncMode = SendMode;
 
 export interface ComparisonOptions {
   readonly source: TreeScan;

@@ -8,8 +8,6 @@ export interface Exchange {
    * breaks the protocol, with UNREACHABLE or PROTOCOL_ERROR, and `closed` resolves.
    */
   ask<Type extends Request["type"]>(request: Extract<Request, { type: Type }>): Promise<ReplyTo<Type>>;
-  readonly sentBytes: number;
-  readonly receivedBytes: number;
   /** Grows whenever bytes came, and whenever the way took some. */
   readonly progress: number;
   /** Undefined: closed by `close`. */

@@ -10,8 +10,6 @@ import type { Exchange } from "./exchange.ts";
 
 export class LocalExchange implements Exchange {
   readonly closed: Promise<RopewalkError | undefined>;
-  sentBytes = 0;
-  receivedBytes = 0;
   progress = 0;
   readonly #session: TargetSession;
   readonly #closed = new Deferred<RopewalkError | undefined>();
@@ -26,7 +24,6 @@ export class LocalExchange implements Exchange {
 
   ask<Type extends Request["type"]>(request: Extract<Request, { type: Type }>): Promise<ReplyTo<Type>> {
     if (this.#isClosed) return Promise.reject(this.#reason());
-    this.sentBytes += contentBytes(request);
     this.progress += 1;
     return new Promise((resolve, reject) => {
       // Whoever waits hears of the end at once, although the tree may still be busy.
@@ -61,9 +58,4 @@ export class LocalExchange implements Exchange {
   #reason(): RopewalkError {
     return this.#error ?? new RopewalkError("UNREACHABLE", "The connection was closed.");
   }
-}
-
-function contentBytes(request: Request): number {
-  if (request.type === "apply") return request.bundle.length;
-  return request.type === "write" ? request.bytes.length : 0;
 }

@@ -18,6 +18,10 @@ import type {
   TargetFile,
   TreePath,
 } from "../../ports/mod.ts";
+import type { DeletesPolicy, TargetAbilities } from "../../wire/filesync/mod.ts";
+
+export type { TargetAbilities } from "../../wire/filesync/mod.ts";
+
 import type { SyncMode } from "../compare/tree-comparison.ts";
 
 /** What a synchronization tells each of its connections' targets (F8). */
@@ -27,25 +31,13 @@ export interface TargetConfiguration {
   /** 16 bytes. */
   readonly synchronization: Uint8Array;
   readonly modes: readonly SyncMode[];
-  readonly deletes: "mirror" | "keep" | "trash";
+  readonly deletes: DeletesPolicy;
 }
 
 export interface ConnectionConfiguration extends TargetConfiguration {
   readonly role: "main" | "sync";
   /** 0 is the main thread's. */
   readonly number: number;
-}
-
-export interface TargetAbilities {
-  readonly extendedAttributes: boolean;
-  readonly accessControlLists: boolean;
-  readonly deviceNodes: boolean;
-  /** Owners can be set. */
-  readonly ownership: boolean;
-  /** Names that differ only in case are one name. */
-  readonly foldsCase: boolean;
-  readonly nameBytesMax: number;
-  readonly freeBytes: number;
 }
 
 export interface TargetConnection {

@@ -1,7 +1,7 @@
 /** What the work on the entries of one target shares. */
 
 import type { Clock, ExcludeRules, FileAttributes, SourceTree, TreePath } from "../../ports/mod.ts";
-import type { ListingEntry } from "../../wire/filesync/mod.ts";
+import type { DeletesPolicy, ListingEntry } from "../../wire/filesync/mod.ts";
 import { type SourcePlace, sourcePathOf } from "../capture/change.ts";
 import type { DirectoryNode, DirectoryNodes } from "../capture/directory-node.ts";
 import type { Entry, NewEntry } from "../queue/entry.ts";
@@ -25,7 +25,7 @@ export interface WorkParts {
   readonly source: SourceTree;
   readonly nodes: DirectoryNodes;
   readonly excludes: ExcludeRules;
-  readonly deletes: "mirror" | "keep" | "trash";
+  readonly deletes: DeletesPolicy;
   readonly links: HardLinks;
   readonly linkSearch: LinkSearch;
   readonly sent: SentFiles;

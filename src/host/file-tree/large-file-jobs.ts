@@ -8,7 +8,6 @@ import { constants } from "node:fs";
 import { RopewalkError } from "../../base/errors.ts";
 import type { FileFailure, HashRequest, TreePath } from "../../ports/file-tree.ts";
 import { readOperation } from "../../wire/filesync/mod.ts";
-import { diskError } from "../disk-error.ts";
 import { makeAttributes, OpenHolder } from "./apply-attributes.ts";
 import { EEXIST, EINTR, EISDIR, ENOENT, EPERM, errnoName } from "./errno-names.ts";
 import { dataRange } from "./file-content.ts";
@@ -21,6 +20,7 @@ import { isOwnPath, type LostKind, LostKinds, type TargetReference, temporaryNam
 import { copied, type Handed } from "./thread-jobs.ts";
 import { moveToTrash } from "./trash.ts";
 import { OPEN_DIRECTORY, OPEN_FILE, treeCalls } from "./tree-calls.ts";
+import { treeError } from "./tree-error.ts";
 
 const { O_RDWR, O_CREAT, O_EXCL } = constants;
 const COPY_BYTES_MAX = 2 ** 30;
@@ -40,15 +40,13 @@ export interface BeginJob {
 }
 
 function fail(call: string, path: TreePath, cause: number): RopewalkError {
-  return diskError({
+  return treeError({
     call,
-    path: Buffer.from(path, "latin1").toString(),
+    path,
     cause,
     codes: {
       ENOENT: "NOT_FOUND",
       ENOTDIR: "NOT_FOUND",
-      EACCES: "PERMISSION_DENIED",
-      EPERM: "PERMISSION_DENIED",
       ENOSPC: "NO_SPACE",
       EDQUOT: "NO_SPACE",
     },

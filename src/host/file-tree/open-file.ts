@@ -7,7 +7,6 @@
 
 import type { RopewalkError } from "../../base/errors.ts";
 import type { FileAttributes, TreePath } from "../../ports/mod.ts";
-import { diskError } from "../disk-error.ts";
 import { ENOENT } from "./errno-names.ts";
 import { dataRange } from "./file-content.ts";
 import { lastStatus } from "./last-status.ts";
@@ -16,6 +15,7 @@ import { openForReading } from "./pack-paths.ts";
 import { extendedHashOf, extendedOf } from "./read-extended.ts";
 import { copied, type Handed } from "./thread-jobs.ts";
 import { treeCalls } from "./tree-calls.ts";
+import { treeError } from "./tree-error.ts";
 
 export interface OpenJob {
   readonly root: RootReference;
@@ -29,17 +29,15 @@ export interface OpenedFile {
 }
 
 function fileError(call: string, path: TreePath, cause: number): RopewalkError {
-  return diskError({
+  return treeError({
     call,
-    path: Buffer.from(path, "latin1").toString(),
+    path,
     cause,
     codes: {
       ENOENT: "NOT_FOUND",
       ENOTDIR: "NOT_FOUND",
       ELOOP: "NOT_FOUND",
       ENXIO: "NOT_FOUND",
-      EACCES: "PERMISSION_DENIED",
-      EPERM: "PERMISSION_DENIED",
     },
   });
 }

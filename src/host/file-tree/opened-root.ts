@@ -8,9 +8,9 @@
 
 import { RopewalkError } from "../../base/errors.ts";
 import type { FileAttributes, TreePath } from "../../ports/mod.ts";
-import { diskError } from "../disk-error.ts";
 import { lastStatus } from "./last-status.ts";
 import { AT_FDCWD, OPEN_DIRECTORY, treeCalls } from "./tree-calls.ts";
+import { treeError } from "./tree-error.ts";
 
 /** Where a root is, and which directory it was. Plain data, for threads. */
 export interface RootReference {
@@ -21,16 +21,14 @@ export interface RootReference {
 }
 
 function rootError(call: string, path: string, cause: number): RopewalkError {
-  return diskError({
+  return treeError({
     call,
-    path: Buffer.from(path, "latin1").toString(),
+    path,
     cause,
     codes: {
       ENOENT: "NOT_FOUND",
       ELOOP: "NOT_FOUND",
       ENOTDIR: "INVALID_ARGUMENT",
-      EACCES: "PERMISSION_DENIED",
-      EPERM: "PERMISSION_DENIED",
     },
   });
 }

@@ -5,7 +5,6 @@
  * call fails then, because absence is what lets a target remove something.
  */
 import type { TreePath } from "../../ports/mod.ts";
-import { diskError } from "../disk-error.ts";
 import { AttributesTable } from "./attributes-table.ts";
 import { ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR } from "./errno-names.ts";
 import { lastStatus } from "./last-status.ts";
@@ -13,6 +12,7 @@ import { type OpenedRoot, type RootReference, withRoot } from "./opened-root.ts"
 import { extendedAt, extendedHashOf } from "./read-extended.ts";
 import type { Handed } from "./thread-jobs.ts";
 import { treeCalls } from "./tree-calls.ts";
+import { treeError } from "./tree-error.ts";
 
 export interface StatJob {
   readonly root: RootReference;
@@ -32,11 +32,10 @@ function statPath(root: OpenedRoot, path: TreePath) {
     return lastStatus.attributes(hash);
   }
   if (isAbsent(result)) return undefined;
-  throw diskError({
+  throw treeError({
     call: "statx",
-    path: Buffer.from(path, "latin1").toString(),
+    path,
     cause: result,
-    codes: { EACCES: "PERMISSION_DENIED", EPERM: "PERMISSION_DENIED" },
   });
 }
 

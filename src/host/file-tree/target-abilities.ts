@@ -7,13 +7,13 @@
 import { constants } from "node:fs";
 import type { FileAttributes } from "../../ports/file-tree.ts";
 import { NAME_BYTES_MAX, type TargetAbilities } from "../../wire/filesync/mod.ts";
-import { diskError } from "../disk-error.ts";
 import { extendedCalls } from "./extended-calls.ts";
 import { type OpenedRoot, rootAttributes, withRoot } from "./opened-root.ts";
 import { fileSystemStatus } from "./target-calls.ts";
 import { temporaryName } from "./target-job.ts";
 import { copied, type Handed } from "./thread-jobs.ts";
 import { treeCalls } from "./tree-calls.ts";
+import { treeError } from "./tree-error.ts";
 
 const { O_WRONLY, O_CREAT, O_EXCL } = constants;
 const VALUE = new Uint8Array([1]);
@@ -45,14 +45,12 @@ function probe(root: OpenedRoot, path: string, name: string): TargetAbilities {
   const status = fileSystemStatus(root.fd);
   const fd = treeCalls.openat(root.fd, name, O_WRONLY | O_CREAT | O_EXCL, 0o600);
   if (fd < 0)
-    throw diskError({
+    throw treeError({
       call: "open of a new file",
-      path: Buffer.from(path, "latin1").toString(),
+      path,
       cause: fd,
       codes: {
         EROFS: "READ_ONLY",
-        EACCES: "PERMISSION_DENIED",
-        EPERM: "PERMISSION_DENIED",
         ENOSPC: "NO_SPACE",
         EDQUOT: "NO_SPACE",
       },

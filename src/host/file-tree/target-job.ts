@@ -5,11 +5,10 @@
  * by a job, and once by the tree: the file itself is replicated without it.
  */
 import type { FileFailure, TreePath } from "../../ports/file-tree.ts";
-import { OWN_PREFIX, type TargetAbilities } from "../../wire/filesync/mod.ts";
+import { type DeletesPolicy, OWN_PREFIX, type TargetAbilities } from "../../wire/filesync/mod.ts";
 import { errnoName } from "./errno-names.ts";
 import type { RootReference } from "./opened-root.ts";
 
-export type DeletesPolicy = "mirror" | "keep" | "trash";
 /** `batch`: content survives a power failure before its name is seen. `none`: when the kernel gets to it. */
 export type Durability = "batch" | "none";
 

@@ -18,7 +18,7 @@ import type {
   TargetTree,
   TreePath,
 } from "../../ports/file-tree.ts";
-import type { TargetAbilities } from "../../wire/filesync/mod.ts";
+import type { DeletesPolicy, TargetAbilities } from "../../wire/filesync/mod.ts";
 import { diskError } from "../disk-error.ts";
 import type { AppliedBundle } from "./apply-bundle.ts";
 import { AttributesTable } from "./attributes-table.ts";
@@ -28,7 +28,7 @@ import { hashPieces, joinHashes } from "./hash-blocks.ts";
 import { scanResultOf } from "./scan-directories.ts";
 import { realTreePath } from "./source-tree.ts";
 import { OpenedTargetFile } from "./target-file.ts";
-import type { DeletesPolicy, Durability, LostKind, TargetReference } from "./target-job.ts";
+import type { Durability, LostKind, TargetReference } from "./target-job.ts";
 import type { TargetJobs } from "./target-thread.ts";
 import { TreeThreads } from "./tree-threads.ts";
 
