@@ -14,11 +14,11 @@ import type { BulkResult, PlannedChange } from "./compare/bulk.ts";
 import type { SyncMode } from "./compare/tree-comparison.ts";
 import type { VerifiedDifference } from "./compare/verification.ts";
 import { compileExcludes, excludeTest } from "./exclude-rules.ts";
+import { figuresOfLane, toldError } from "./lane-figures.ts";
 import type {
   SynchronizationFigures,
   SynchronizationState,
   SynchronizationTargetFigures,
-  ToldError,
 } from "./synchronization-figures.ts";
 import type { SynchronizationSettings } from "./synchronization-settings.ts";
 import { type SynchronizationTarget, TargetLane } from "./target-lane.ts";
@@ -179,11 +179,11 @@ export class Synchronization {
   figures(): SynchronizationFigures {
     const session = this.#session;
     const lanes = session?.lanes ?? [];
-    const targets = lanes.map((lane) => figuresOf(lane));
+    const targets = lanes.map((lane) => figuresOfLane(lane));
     return {
       state: this.#shownState(targets),
       order: "per-file",
-      error: told(this.#error),
+      error: toldError(this.#error),
       events: session?.capture.events ?? 0,
       overflows: session?.capture.overflows ?? 0,
       rescans: lanes.reduce((sum, lane) => sum + lane.figures.rescans, 0),
@@ -373,48 +373,6 @@ export class Synchronization {
   #report(sentence: string): void {
     this.#parts.report(`Synchronization ${this.#parts.name}: ${sentence}`);
   }
-}
-
-function figuresOf(lane: TargetLane): SynchronizationTargetFigures {
-  const { figures, bulkProgress: bulk, held, bulkError } = lane;
-  const { lag, connected, sentBytes, failures, failureCount, copyBytesPerSecond } = figures;
-  const error = figures.error ?? held ?? bulkError;
-  let state: SynchronizationTargetFigures["state"] = "live";
-  if (figures.state === "paused") state = "paused";
-  else if (figures.state === "waiting") state = "waiting";
-  else if (connected === 0) state = "connecting";
-  else if (bulk !== undefined) state = "bulk";
-  else if (held !== undefined) state = "held";
-  return {
-    to: lane.to,
-    state,
-    connections: connected,
-    lag,
-    bulk:
-      bulk === undefined
-        ? undefined
-        : {
-            filesDone: bulk.filesDone,
-            filesTotal: bulk.filesTotal,
-            bytesDone: bulk.bytesDone,
-            bytesTotal: bulk.bytesTotal,
-            bytesPerSecond: copyBytesPerSecond,
-            secondsLeft:
-              bulk.isCounted && copyBytesPerSecond > 0
-                ? (bulk.bytesTotal - bulk.bytesDone) / copyBytesPerSecond
-                : undefined,
-          },
-    sentBytes,
-    copiedFiles: lane.counters.copiedFiles,
-    removed: lane.counters.removed,
-    failures: failureCount,
-    lastFailures: failures.map((failure) => ({ ...failure, path: shownPath(failure.path) })),
-    error: told(error),
-  };
-}
-
-function told(error: RopewalkError | undefined): ToldError | undefined {
-  return error === undefined ? undefined : { code: error.code, message: error.message };
 }
 
 function missing(source: string, cause: RopewalkError): RopewalkError {

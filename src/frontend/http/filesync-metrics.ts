@@ -24,41 +24,42 @@ const COUNTERS: [name: string, help: string, read: (figures: FilesyncFigures) =>
   ["rescans_total", "Directories that were compared again.", ({ rescans }) => rescans],
 ];
 
+const PREFIX = "ropewalk_filesync_";
+
 export function addFilesyncMetrics(registry: Registry, { control }: { control: () => Control }): void {
   const all = () => control().filesyncs?.list() ?? [];
-  for (const [name, help, read] of TARGET_GAUGES)
+  const ofTargets = ([name, help, read]: OfTarget) => ({
+    options: { name: PREFIX + name, help, labelNames: ["name", "target"] as const, registers: [] },
+    each: (told: (labels: { name: string; target: string }, value: number) => void) => {
+      for (const { name, figures } of all())
+        for (const target of figures.targets) told({ name, target: target.to }, read(target));
+    },
+  });
+  // Each is emptied first: those that were deleted are gone.
+  for (const { options, each } of TARGET_GAUGES.map(ofTargets))
     registry.registerMetric(
       new Gauge({
-        name: `ropewalk_filesync_${name}`,
-        help,
-        labelNames: ["name", "target"],
-        registers: [],
+        ...options,
         collect() {
-          // Those that were deleted are gone.
           this.reset();
-          for (const { name, figures } of all())
-            for (const target of figures.targets) this.set({ name, target: target.to }, read(target));
+          each((labels, value) => this.set(labels, value));
         },
       }),
     );
-  for (const [name, help, read] of TARGET_COUNTERS)
+  for (const { options, each } of TARGET_COUNTERS.map(ofTargets))
     registry.registerMetric(
       new Counter({
-        name: `ropewalk_filesync_${name}`,
-        help,
-        labelNames: ["name", "target"],
-        registers: [],
+        ...options,
         collect() {
           this.reset();
-          for (const { name, figures } of all())
-            for (const target of figures.targets) this.inc({ name, target: target.to }, read(target));
+          each((labels, value) => this.inc(labels, value));
         },
       }),
     );
   for (const [name, help, read] of COUNTERS)
     registry.registerMetric(
       new Counter({
-        name: `ropewalk_filesync_${name}`,
+        name: PREFIX + name,
         help,
         labelNames: ["name"],
         registers: [],
