@@ -6,15 +6,12 @@
  * one that holds most. What everybody could have at once is left to it. Time is counted in looks, so that a turn of
  * ours that takes long is nobody's stall.
  */
-import { type ByteAccount, ProgressMark, type ReceiveWindow, type ReplyQueue } from "../stream/mod.ts";
+import { ProgressMark, type SuspendedConnection, Suspension } from "../stream/mod.ts";
 import type { FullFeature } from "./full-feature.ts";
 import type { IscsiLimits } from "./limits.ts";
 
-export interface StallingConnection {
+export interface StallingConnection extends SuspendedConnection {
   readonly limits: IscsiLimits;
-  readonly account: ByteAccount;
-  readonly window: ReceiveWindow;
-  readonly replies: ReplyQueue;
 }
 
 /** Data-out that comes more slowly than this in a `wantedDataTimeoutMs` counts as none. */
@@ -26,11 +23,11 @@ export class StallRelief {
   session: FullFeature | undefined;
   readonly #data = new ProgressMark();
   readonly #replies = new ProgressMark();
-  #suspendedAtBytes = 0;
-  #suspendedAtBatches = 0;
+  readonly #suspension: Suspension;
 
   constructor(connection: StallingConnection) {
     this.#connection = connection;
+    this.#suspension = new Suspension(connection, { progressBytes: PROGRESS_BYTES_MIN });
   }
 
   /**
@@ -48,22 +45,14 @@ export class StallRelief {
     );
     const { wantedDataTimeoutMs, wantedReplyTimeoutMs } = limits;
     if (stalledMs < wantedDataTimeoutMs || account.isFair) return 0;
-    if (!account.isSuspended) {
-      this.#suspendedAtBytes = window.receivedBytes;
-      this.#suspendedAtBatches = replies.batchesTaken;
-      account.suspend();
-    }
+    this.#suspension.begin();
     session.forfeit();
     return stalledMs < wantedReplyTimeoutMs ? 0 : account.usedBytes;
   }
 
   /** Something came or left: an initiator that goes on may have memory again. */
   proceeded(): void {
-    const { account, window, replies } = this.#connection;
-    if (!account.isSuspended || this.session === undefined) return;
-    const cameBytes = window.receivedBytes - this.#suspendedAtBytes;
-    const isOwing = cameBytes < PROGRESS_BYTES_MIN && this.session.isOwedData;
-    const isDeaf = replies.isBusy && replies.batchesTaken === this.#suspendedAtBatches;
-    if (!isOwing && !isDeaf) account.resume();
+    if (this.session !== undefined && this.#connection.account.isSuspended)
+      this.#suspension.proceeded({ isOwed: this.session.isOwedData });
   }
 }

@@ -5,22 +5,13 @@
  * what everybody could have at once is left to it. While it stalls it gets no more; what it holds can only be had back by
  * ending the connection, since a payload that was begun must come before anything else.
  */
-import {
-  type ByteAccount,
-  type ByteBudget,
-  ProgressMark,
-  type ReceiveWindow,
-  type ReplyQueue,
-} from "../stream/mod.ts";
+import { type ByteBudget, ProgressMark, type SuspendedConnection, Suspension } from "../stream/mod.ts";
 import { type NbdLimits, PAYLOAD_PROGRESS_BYTES } from "./limits.ts";
 import type { Transmission } from "./transmission.ts";
 
-export interface StallingConnection {
+export interface StallingConnection extends SuspendedConnection {
   readonly limits: NbdLimits;
   readonly budget: ByteBudget;
-  readonly account: ByteAccount;
-  readonly window: ReceiveWindow;
-  readonly replies: ReplyQueue;
 }
 
 export class StallRelief {
@@ -29,16 +20,16 @@ export class StallRelief {
   transmission: Transmission | undefined;
   readonly #payload = new ProgressMark();
   readonly #replies = new ProgressMark();
-  #suspendedAtBytes = 0;
-  #suspendedAtBatches = 0;
+  readonly #suspension: Suspension;
 
   constructor(connection: StallingConnection) {
     this.#connection = connection;
+    this.#suspension = new Suspension(connection, { progressBytes: PAYLOAD_PROGRESS_BYTES });
   }
 
   /** Somebody waits for memory: as RelievedConnection.relieve. */
   relieve(lookMs: number): number {
-    const { limits, budget, account, window, replies } = this.#connection;
+    const { limits, budget, window, replies } = this.#connection;
     const transmission = this.transmission;
     if (transmission === undefined) return 0;
     const steps = Math.floor(window.receivedBytes / PAYLOAD_PROGRESS_BYTES);
@@ -48,21 +39,13 @@ export class StallRelief {
     if (stalledMs < limits.wantedStallTimeoutMs) return 0;
     const heldBytes = transmission.payloadCharge + replies.chargedBytes;
     if (budget.isFair(heldBytes)) return 0;
-    if (!account.isSuspended) {
-      this.#suspendedAtBytes = window.receivedBytes;
-      this.#suspendedAtBatches = replies.batchesTaken;
-      account.suspend();
-    }
+    this.#suspension.begin();
     return stalledMs < limits.wantedCloseTimeoutMs ? 0 : heldBytes;
   }
 
   /** Something came or left: a client that goes on may have memory again. */
   proceeded(): void {
-    const { account, window, replies } = this.#connection;
-    if (!account.isSuspended || this.transmission === undefined) return;
-    const cameBytes = window.receivedBytes - this.#suspendedAtBytes;
-    const isOwing = cameBytes < PAYLOAD_PROGRESS_BYTES && this.transmission.isOwedPayload;
-    const isDeaf = replies.isBusy && replies.batchesTaken === this.#suspendedAtBatches;
-    if (!isOwing && !isDeaf) account.resume();
+    if (this.transmission !== undefined && this.#connection.account.isSuspended)
+      this.#suspension.proceeded({ isOwed: this.transmission.isOwedPayload });
   }
 }

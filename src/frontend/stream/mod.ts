@@ -9,3 +9,4 @@ export { MemoryRelief, type RelievedConnection } from "./memory-relief.ts";
 export { ProgressMark } from "./progress-mark.ts";
 export { ReceiveWindow } from "./receive-window.ts";
 export { type ReplyAccount, ReplyQueue, type ReplyRegion } from "./reply-queue.ts";
+export { type SuspendedConnection, Suspension } from "./suspension.ts";
