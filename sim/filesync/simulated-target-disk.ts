@@ -8,6 +8,7 @@
  */
 import type { FileAttributes, TreePath } from "../../src/ports/mod.ts";
 import {
+  isSameContent,
   type Operation,
   OWN_PREFIX,
   readExtended,
@@ -140,6 +141,7 @@ export class SimulatedTargetDisk {
         return;
       case "attributes":
         if (tree.at(operation.path).kind !== operation.attributes.kind) throw new FileError("EEXIST");
+        if (operation.attributes.kind === "file") this.#checkContent(operation);
         this.#setAttributes(operation.path, operation);
         return;
       case "truncate":
@@ -220,6 +222,12 @@ export class SimulatedTargetDisk {
       if (entry.isDirectory) this.#removeTree(`${path}/${name}`);
       else this.tree.unlink(`${path}/${name}`);
     this.tree.rmdir(path);
+  }
+
+  /** Attributes are those of a content. */
+  #checkContent({ path, attributes }: Extract<Operation, { readonly op: "attributes" }>): void {
+    const { tree } = this;
+    if (!isSameContent(tree.attributes(tree.at(path)), attributes)) throw new FileError("ESTALE");
   }
 
   #setAttributes(

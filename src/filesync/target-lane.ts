@@ -17,7 +17,7 @@ import type {
   Timer,
   TreePath,
 } from "../ports/mod.ts";
-import type { Change } from "./capture/change.ts";
+import type { Change, SourcePlace } from "./capture/change.ts";
 import type { DirectoryNode, DirectoryNodes } from "./capture/directory-node.ts";
 import { Bulk, type BulkProgress, type BulkResult, type PlannedChange } from "./compare/bulk.ts";
 import { ALL_KEPT, isSameAsKept, type KeptAttributes } from "./compare/kept-attributes.ts";
@@ -34,8 +34,9 @@ import { HardLinks } from "./work/hard-links.ts";
 import { LinkSearch } from "./work/link-search.ts";
 import { RepairLimits } from "./work/repair-limits.ts";
 import { SentFiles } from "./work/sent-files.ts";
+import { SourceReads } from "./work/source-reads.ts";
 import { TreeWork } from "./work/tree-work.ts";
-import { entryAt, placeOf, type WorkParts } from "./work/work-parts.ts";
+import { entriesAnew, entryAt, placeOf, type WorkParts } from "./work/work-parts.ts";
 
 /** After a lost connection the trees are compared at most so often. */
 const COMPARE_AGAIN_MS = 60_000;
@@ -212,6 +213,8 @@ export class TargetLane {
     if (path === "") this.#comparedMs = this.#parts.clock.nowMs();
     const ended = this.#comparing();
     try {
+      // A tree in which renames are still to be done looks equal where it is not.
+      await this.queue.renamed();
       const result = await bulk.run();
       if (path === "") {
         this.#held = undefined;
@@ -357,11 +360,16 @@ export class TargetLane {
       linkSearch: new LinkSearch(),
       sent: new SentFiles(),
       dirty: this.#dirty,
+      reads: new SourceReads({
+        drained: this.#parts.drained,
+        stale: (place) => this.#doAnew(place),
+      }),
       counters: this.counters,
       clock: this.#parts.clock,
       plants,
       isSame: (one, other) => isSameAsKept(this.#kept, one, other),
       append: (entry) => void this.queue.append(entry),
+      hasRenames: () => this.queue.hasRenames,
       later: (delayMs, action) => {
         this.#parts.clock.after(delayMs, () => {
           if (!this.#abort.signal.aborted) action();
@@ -375,6 +383,12 @@ export class TargetLane {
       comparing: () => this.#comparing(),
       connectionEnded: (connection) => this.#connections.ended(connection),
     };
+  }
+
+  #doAnew(place: SourcePlace): void {
+    if (this.#parts.plants.has("filesync-stale-reads")) return;
+    this.counters.followUps += 1;
+    for (const entry of entriesAnew(place)) this.queue.append(entry);
   }
 
   #repairLater(directory: DirectoryNode): void {

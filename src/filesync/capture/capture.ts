@@ -152,7 +152,7 @@ export class Capture {
         this.#change("remove", node, { name, path, isDirectory });
         break;
       case "movedFrom":
-        this.#departed(node, event, path);
+        this.#departed(node, event);
         break;
       case "movedTo":
         this.#arrived(node, event);
@@ -200,7 +200,7 @@ export class Capture {
 
   // ---- renames ----
 
-  #departed(directory: DirectoryNode, { name, cookie, isDirectory }: TreeEvent, from: TreePath): void {
+  #departed(directory: DirectoryNode, { name, cookie, isDirectory }: TreeEvent): void {
     const before = this.#justArrived;
     if (before !== undefined && isPlace(before.place, directory, name)) {
       this.#justArrived = undefined;
@@ -209,7 +209,7 @@ export class Capture {
     } else this.#forgetReplaced();
     const node = isDirectory ? directory.child(name) : undefined;
     node?.detach();
-    const departure = { cookie, from, directory, name, node, isDirectory, event: this.#number };
+    const departure = { cookie, directory, name, node, isDirectory, event: this.#number };
     const arrival = this.#moves.depart(departure);
     // What came first was told of late: its place may have another directory by now.
     if (isDirectory && node === undefined) this.#mustCheck(directory);
@@ -225,7 +225,10 @@ export class Capture {
     const exchange = this.#maybeExchange;
     if (exchange?.cookie === cookie && isPlace(exchange.origin, directory, name)) {
       this.#maybeExchange = undefined;
-      if (departure.node !== undefined) departure.directory.attach(departure.node, departure.name);
+      if (departure.node !== undefined) {
+        departure.directory.attach(departure.node, departure.name);
+        this.#compareMissed(departure.node);
+      }
       this.#exchanged(directory, { name, isDirectory, node: exchange.replaced });
       return;
     }
@@ -238,9 +241,11 @@ export class Capture {
       this.#left(departure);
       return;
     }
-    const { from, node } = departure;
+    const { node } = departure;
     const { directory, name, isDirectory } = arrival;
     const above = directory.path;
+    // What it left may have been renamed between the halves.
+    const left = departure.directory.path;
     const replaced = directory.child(name);
     this.#forgetReplaced();
     if (replaced !== node) replaced?.detach();
@@ -258,7 +263,15 @@ export class Capture {
     }
     const path = joinPath(above, name);
     const place = { directory, name };
-    this.#parts.listener.changed({ kind: "rename", place, from, path, isDirectory });
+    if (left === undefined) {
+      // What it left is between two places, and is compared when it has arrived.
+      departure.directory.hasMissed = true;
+      this.#change("create", directory, { name, path, isDirectory });
+      if (node !== undefined) this.#compare(node, "all");
+    } else {
+      const from = joinPath(left, departure.name);
+      this.#parts.listener.changed({ kind: "rename", place, from, path, isDirectory });
+    }
     if (node !== undefined) {
       this.#isUnsure(node);
       this.#compareMissed(node);

@@ -7,8 +7,8 @@
 import type { TreePath } from "../../ports/mod.ts";
 import { joinPath } from "../tree-path.ts";
 
-/** Grows with each directory that is put somewhere: which of two things came first. */
-let attachments = 0;
+/** Grows with each directory that is put somewhere or taken out: which of two things came first. */
+let moves = 0;
 
 export class DirectoryNode {
   name: string;
@@ -16,9 +16,9 @@ export class DirectoryNode {
   /** Number of its watch; undefined before the scan that sets it, and when the kernel has dropped it. */
   watch: number | undefined;
   readonly #isRoot: boolean;
-  /** Something happened in it that was not told to anybody, while it had no place. */
+  /** Something happened in it that was not told to anybody, or not done by somebody, while it had no place. */
   hasMissed = false;
-  /** When it was put where it is, as `attachments` counts. */
+  /** When it was put where it is, as `moves` counts. */
   attachedAt = 0;
   #children: Map<string, DirectoryNode> | undefined;
 
@@ -28,8 +28,19 @@ export class DirectoryNode {
     this.#isRoot = name === undefined;
   }
 
-  static get attachments(): number {
-    return attachments;
+  static get moves(): number {
+    return moves;
+  }
+
+  /** Whether it, or a directory above it, was put elsewhere or taken out since `moves` was so. */
+  movedSince(before: number): boolean {
+    if (this.attachedAt > before) return true;
+    return this.parent === undefined ? !this.#isRoot : this.parent.movedSince(before);
+  }
+
+  /** What was to be done in it was not, as it has no place: whoever finds where it went has it compared. */
+  miss(depth: "one" | "all"): void {
+    for (const node of depth === "all" ? this.all() : [this]) node.hasMissed = true;
   }
 
   /** Undefined where the directory was taken out of the tree. */
@@ -51,7 +62,7 @@ export class DirectoryNode {
   attach(node: DirectoryNode, name: string): void {
     node.parent = this;
     node.name = name;
-    node.attachedAt = ++attachments;
+    node.attachedAt = ++moves;
     this.#children ??= new Map();
     this.#children.set(name, node);
   }
@@ -63,6 +74,7 @@ export class DirectoryNode {
     if (parent.#children?.get(this.name) === this) parent.#children.delete(this.name);
     if (parent.#children?.size === 0) parent.#children = undefined;
     this.parent = undefined;
+    moves += 1;
   }
 
   /** It and all below it, parents first. */

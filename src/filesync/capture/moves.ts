@@ -5,13 +5,12 @@
  * Always holds: a half waits at least `waitMs` and until the watch was drained after that; then it is what it would be
  * alone: something left, or something arrived.
  */
-import type { Clock, TreePath } from "../../ports/mod.ts";
+import type { Clock } from "../../ports/mod.ts";
 import type { DirectoryNode } from "./directory-node.ts";
 
 /** Something left its place. */
 export interface Departure {
   readonly cookie: number;
-  readonly from: TreePath;
   readonly directory: DirectoryNode;
   readonly name: string;
   /** Of a directory: taken out of the tree until it is known where it went. */

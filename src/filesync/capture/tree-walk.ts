@@ -88,7 +88,7 @@ export class TreeWalk {
   async #scan(visits: readonly Visit[]): Promise<void> {
     const { tree, excludes, lost, learned, failed } = this.#parts;
     const asked = new Map<string, Visit>();
-    const beganAt = DirectoryNode.attachments;
+    const beganAt = DirectoryNode.moves;
     for (const visit of visits) {
       const { path } = visit.node;
       if (path === undefined) this.#missed(visit);
@@ -161,8 +161,7 @@ export class TreeWalk {
 
   /** It is between two places: whoever finds where it went has it looked at. */
   #missed(visit: Visit): void {
-    const nodes = visit.levels > 1 ? visit.node.all() : [visit.node];
-    for (const node of nodes) node.hasMissed = true;
+    visit.node.miss(visit.levels > 1 ? "all" : "one");
     this.#visited(visit);
   }
 

@@ -12,6 +12,7 @@ import type { FileAttributes, FileFailure, ScannedDirectory, ScanResult, TreePat
 import {
   hasOtherNames,
   isSameCompared,
+  isSameContent,
   type ListingEntry,
   readListing,
   type SendMode,
@@ -276,16 +277,6 @@ function* inParts(pairs: readonly DirectoryPair[]): Generator<DirectoryPair[]> {
     entries += more;
   }
   if (part.length > 0) yield part;
-}
-
-/** As far as attributes tell: a file of this size that was last written then (F9). */
-export function isSameContent(one: FileAttributes, other: FileAttributes): boolean {
-  return (
-    one.kind === other.kind &&
-    one.sizeBytes === other.sizeBytes &&
-    one.modifiedSeconds === other.modifiedSeconds &&
-    one.modifiedNanoseconds === other.modifiedNanoseconds
-  );
 }
 
 function isAbsent(errno: string): boolean {

@@ -73,6 +73,8 @@ export class CommandQueue {
   readonly #whenDone = new Map<Entry, Deferred>();
   #pendingMarks: PendingMark[] = [];
   #marks = 0;
+  /** Of a directory; undefined once it is done. */
+  #lastRename: QueuedEntry | undefined;
   #room: Deferred | undefined;
   #number = 0;
   #bulkEntries = 0;
@@ -167,6 +169,16 @@ export class CommandQueue {
     return deferred.promise;
   }
 
+  /** Whether directories may stand elsewhere at the target than the last event said. */
+  get hasRenames(): boolean {
+    return this.#lastRename !== undefined;
+  }
+
+  /** Resolves when the directories of the target stand where they were said to be at the call. Errors: SHUTTING_DOWN. */
+  async renamed(): Promise<void> {
+    if (this.#lastRename !== undefined) await this.whenDone(this.#lastRename);
+  }
+
   /** Something happened in a directory that is not known; undefined: anywhere. */
   rescan(directory: DirectoryNode | undefined, depth: "one" | "all"): void {
     const atMs = this.#clock.nowMs();
@@ -245,6 +257,7 @@ export class CommandQueue {
     this.#list.append(queued);
     this.schedule.appended(queued, nowMs);
     this.#joined.appended(queued);
+    if (queued.kind === "rename" && queued.isDirectory) this.#lastRename = queued;
     this.#count(queued, 1);
     this.#observer.appended?.(queued);
     this.changed();
@@ -265,6 +278,7 @@ export class CommandQueue {
     if (from !== undefined) {
       const left = this.#nodes.at(parentPath(from));
       if (left !== undefined) this.#rescans.add(left, options);
+      else this.#rescans.addWhole(options.atMs);
     }
     if (path !== undefined) this.#observer.collapsed?.(directory);
     this.changed();
@@ -282,7 +296,10 @@ export class CommandQueue {
       const directory = rescan.directory ?? this.#nodes.root;
       const { path } = directory;
       // A directory that is gone, or away, was taken out of another, which is to be compared for that.
-      if (path === undefined) continue;
+      if (path === undefined) {
+        directory.miss(rescan.depth);
+        continue;
+      }
       const entry: NewEntry = {
         kind: "repair",
         place: { directory, name: "" },
@@ -309,6 +326,7 @@ export class CommandQueue {
   #wasDone(entry: QueuedEntry): void {
     this.#count(entry, -1);
     if (entry.kind === "mark") this.#marks--;
+    if (entry === this.#lastRename) this.#lastRename = undefined;
     this.#observer.done?.(entry);
     this.#whenDone.get(entry)?.resolve();
     this.#whenDone.delete(entry);

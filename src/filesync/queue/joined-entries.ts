@@ -2,9 +2,11 @@
  * Which waiting entry takes a later one of the same path in, so that a file that is written all the time has one entry.
  *
  * Always holds: an entry is joined only to one that waits, so that what is sent for it is read after the later change;
- * and only when no command between them touches the path. What is not sure is not joined.
+ * and only when no command between them touches the path, or for a repair moves a name in its directories. What is not
+ * sure is not joined.
  */
 import type { TreePath } from "../../ports/mod.ts";
+import { parentPath } from "../tree-path.ts";
 import type { EntryKind, NewEntry, QueuedEntry } from "./entry.ts";
 
 /** A later entry may make an earlier one stronger, never weaker. */
@@ -52,7 +54,19 @@ export class JoinedEntries {
       this.#repairs.clear();
       return;
     }
-    this.#contents.delete(entry.path);
-    if (entry.from !== undefined) this.#contents.delete(entry.from);
+    for (const path of [entry.path, entry.from ?? entry.path]) {
+      this.#contents.delete(path);
+      this.#movedIn(path);
+    }
+  }
+
+  /** A repair before it sees what it brings or takes away, wherever that comes from, and one behind it is needed, too. */
+  #movedIn(path: TreePath): void {
+    let above = path;
+    do {
+      const isParent = above === path;
+      above = parentPath(above);
+      if (isParent || this.#repairs.get(above)?.depth === "all") this.#repairs.delete(above);
+    } while (above !== "");
   }
 }

@@ -16,6 +16,7 @@ import { DirtyDirectories } from "../work/dirty-directories.ts";
 import { HardLinks } from "../work/hard-links.ts";
 import { LinkSearch } from "../work/link-search.ts";
 import { SentFiles } from "../work/sent-files.ts";
+import { SourceReads } from "../work/source-reads.ts";
 import type { WorkParts } from "../work/work-parts.ts";
 import type { MemoryTree } from "./memory-tree.ts";
 
@@ -113,6 +114,8 @@ export function workParts(source: MemoryTree, more: Partial<WorkParts> = {}): Wo
     linkSearch: new LinkSearch(),
     sent: new SentFiles(),
     dirty: new DirtyDirectories(),
+    reads: new SourceReads({ drained: () => Promise.resolve(), stale: () => undefined }),
+    hasRenames: () => false,
     counters: { copiedFiles: 0, removed: 0, torn: 0, followUps: 0 },
     isSame: (one, other) => isSameAsKept(ALL_KEPT, one, other),
     clock: STANDING_CLOCK,

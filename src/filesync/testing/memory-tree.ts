@@ -28,6 +28,7 @@ import type {
 } from "../../ports/mod.ts";
 import {
   BundleWriter,
+  isSameContent,
   ListingWriter,
   linkHash,
   type Operation,
@@ -400,6 +401,8 @@ export class MemoryTree implements SourceTree, TargetTree {
       case "attributes": {
         const inode = this.nodes.get(operation.path);
         if (inode === undefined) return "ENOENT";
+        if (inode.kind === "file" && !isSameContent(this.#attributes(inode), operation.attributes))
+          return "ESTALE";
         this.#described(inode, operation.attributes);
         return undefined;
       }

@@ -238,6 +238,7 @@ export class TargetThread {
       // At the end of the queue a place is called as it is now, not as when it was found.
       const path = entry.place === undefined ? entry.path : sourcePathOf(entry.place);
       if (path !== undefined) queue.append({ ...entry, path });
+      else entry.place?.directory.miss(entry.depth ?? "one");
     }
     for (const failure of result.failures) tell({ type: "fileFailed", failure });
     queue.finish(claim, outcome);

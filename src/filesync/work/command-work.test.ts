@@ -186,3 +186,18 @@ test("attributes alone go without content", async () => {
   await work.run([entryOf(parts, "attribute", "a")], connection);
   assert.deepEqual([target.text("a"), target.nodes.get("a")!.mode], ["old", 0o600]);
 });
+
+test("attributes of a file that was written meanwhile, or by another name, come with its content", async () => {
+  const [source, target] = [new MemoryTree({ f: "new", g: "x" }), new MemoryTree({ f: "old!", g: "x" })];
+  source.nodes.get("g")!.mode = 0o600;
+  const { parts, connection, work } = await bothEnds(source, target);
+  const result = await work.run(
+    [entryOf(parts, "attribute", "f"), entryOf(parts, "attribute", "g")],
+    connection,
+  );
+  assert.deepEqual([result.append, result.failures], [[], []]);
+  assert.deepEqual(
+    [target.text("f"), target.nodes.get("g")!.mode, parts.counters.copiedFiles],
+    ["new", 0o600, 1],
+  );
+});

@@ -7,16 +7,15 @@
  */
 import { RopewalkError } from "../../base/errors.ts";
 import type { FileAttributes, FileFailure, TreePath } from "../../ports/mod.ts";
-import { BUNDLE_BYTES_MAX, type Operation, packOperation } from "../../wire/filesync/mod.ts";
-import { isSameContent } from "../compare/tree-comparison.ts";
+import { BUNDLE_BYTES_MAX, isSameContent, type Operation, packOperation } from "../../wire/filesync/mod.ts";
 import type { Entry, NewEntry } from "../queue/entry.ts";
 import type { TargetConnection } from "../threads/connection.ts";
 import type { RunBudget, WorkResult } from "../threads/entry-work.ts";
 import { isWithin, movedPath } from "../tree-path.ts";
-import { isGone, needsRepair, troubleOfTarget } from "./failure-kinds.ts";
+import { isGone, isOfOtherContent, needsRepair, troubleOfTarget } from "./failure-kinds.ts";
 import { LargeCopy } from "./large-copies.ts";
 import { sendPaths } from "./send-paths.ts";
-import { entryAt, namesFollow, repairAround, sourcePath, type WorkParts } from "./work-parts.ts";
+import { entryAt, namesFollow, placesOf, repairAround, sourcePath, type WorkParts } from "./work-parts.ts";
 
 interface Gathered {
   readonly append: NewEntry[];
@@ -40,6 +39,8 @@ export class CommandWork {
 
   async run(entries: readonly Entry[], connection: TargetConnection): Promise<WorkResult> {
     const gathered: Gathered = { append: [], failures: [] };
+    const { reads } = this.#parts;
+    const since = reads.begin();
     for (let at = 0; at < entries.length; ) {
       const isContent = isOfContent(entries[at]!);
       const what = entries[at]!.kind === "attribute" ? "attributes" : "content";
@@ -55,6 +56,7 @@ export class CommandWork {
       else await this.#rearrange(part, connection, gathered);
       at = end;
     }
+    reads.ended(since, placesOf(entries));
     return { done: entries, untouched: [], ...gathered };
   }
 
@@ -93,7 +95,11 @@ export class CommandWork {
       else counters.copiedFiles += 1;
       if (names === "linked") namesFollow(this.#parts, item.entry.place, attributes);
     }
-    for (const { item, failure, side } of result.failed) this.#failed(item.entry, failure, side, gathered);
+    const other: Entry[] = [];
+    for (const { item, failure, side } of result.failed)
+      if (what === "attributes" && side === "target" && isOfOtherContent(failure)) other.push(item.entry);
+      else this.#failed(item.entry, failure, side, gathered);
+    if (other.length > 0) await this.#send(other, "content", connection, gathered, names);
     for (const { entry } of result.absent) gathered.append.push(...this.#underOtherNames(entry));
     for (const { item } of result.large) await this.#large({ ...item, names }, connection, gathered);
   }
@@ -291,7 +297,7 @@ export class CommandWork {
     if (trouble !== undefined) throw trouble;
     dirty.touchedIn(path);
     if (kind === "remove") {
-      dirty.removed(path);
+      dirty.removed(path, isDirectory);
       sent.removed(path, isDirectory);
       if (failure === undefined) counters.removed += 1;
       else if (!isGone(failure)) this.#failed(entry, failure, "target", gathered);
@@ -316,7 +322,7 @@ export class CommandWork {
     }
     for (const path of paths) {
       dirty.touchedIn(path);
-      dirty.removed(path);
+      dirty.removed(path, true);
       sent.removed(path, true);
     }
   }

@@ -12,7 +12,7 @@ import { isContentSame } from "./content-comparison.ts";
 import { needsRepair } from "./failure-kinds.ts";
 import { LargeCopy, type LargeCopyOutcome } from "./large-copies.ts";
 import { INLINE_BYTES_MAX, type SentItem, sendPaths } from "./send-paths.ts";
-import { namesFollow, repairAround, sourcePath, type WorkParts } from "./work-parts.ts";
+import { namesFollow, placesOf, repairAround, sourcePath, type WorkParts } from "./work-parts.ts";
 
 /** Small files whose contents are compared at the same time. */
 const COMPARED_AT_ONCE = 32;
@@ -35,6 +35,8 @@ export class CopyWork {
 
   async run(entries: readonly Entry[], connection: TargetConnection, budget: RunBudget): Promise<CopyResult> {
     const gathered: Gathered = { done: [], putBack: [], append: [], failures: [], bytes: 0 };
+    const { reads } = this.#parts;
+    const since = reads.begin();
     const [first] = entries;
     if (
       entries.length === 1 &&
@@ -43,6 +45,7 @@ export class CopyWork {
     )
       await this.#large(first, connection, budget, gathered);
     else await this.#small(entries, connection, budget, gathered);
+    reads.ended(since, placesOf(entries));
     return { ...gathered, untouched: [] };
   }
 

@@ -22,7 +22,23 @@ test("those that are away are looked for again when it is said, and none that wa
   const dirty = new DirtyDirectories();
   for (const path of ["a", "b", "b/c"]) dirty.isAway(path);
   assert.equal(dirty.size, 0);
-  dirty.removed("b");
+  dirty.removed("b", true);
   dirty.retryAway();
   assert.deepEqual(dirty.take(9), ["a"]);
+});
+
+test("what was sent before a rename may have been another directory's, and is sent again where that went", () => {
+  const dirty = new DirtyDirectories();
+  dirty.wereSent(["a", "a/x", "b"]);
+  dirty.renamed("a", "c");
+  assert.deepEqual(dirty.take(9).toSorted(), ["c", "c/x"]);
+});
+
+test("what was sent is another directory's no more when it is confirmed", () => {
+  const dirty = new DirtyDirectories();
+  dirty.wereSent(["a"]);
+  assert.equal(dirty.settled, 1);
+  dirty.confirmed();
+  dirty.renamed("a", "c");
+  assert.equal(dirty.size, 0);
 });

@@ -2,17 +2,20 @@
  * Directories of a target whose own attributes are to be sent, because what was done in them changed their times.
  *
  * Always holds: paths are the target's; they move along with renames. A directory that is not at the source under this path
- * is between two places: it waits for the command that says where it went.
+ * is between two places: it waits for the command that says where it went. What was sent while a rename was not yet known
+ * or done may have been another directory's: it is sent again where that rename takes it.
  */
 import type { TreePath } from "../../ports/mod.ts";
 import { isWithin, movedPath, parentPath } from "../tree-path.ts";
 
-/** Beyond, the oldest that wait are forgotten; a later comparison finds their times. */
-const AWAY_MAX = 65_536;
+/** Beyond, the oldest that wait, or were sent, are forgotten; a later comparison finds their times. */
+const KEPT_MAX = 65_536;
 
 export class DirtyDirectories {
   readonly #dirty = new Set<TreePath>();
   readonly #away = new Set<TreePath>();
+  readonly #sent = new Set<TreePath>();
+  #settled = 0;
 
   get size(): number {
     return this.#dirty.size;
@@ -28,7 +31,7 @@ export class DirtyDirectories {
   }
 
   renamed(from: TreePath, to: TreePath): void {
-    for (const set of [this.#away, this.#dirty])
+    for (const set of [this.#away, this.#dirty, this.#sent])
       for (const path of [...set])
         if (isWithin(path, from)) {
           set.delete(path);
@@ -36,9 +39,25 @@ export class DirtyDirectories {
         }
   }
 
-  removed(path: TreePath): void {
+  removed(path: TreePath, isDirectory: boolean): void {
+    if (!isDirectory) return;
     for (const set of [this.#away, this.#dirty])
       for (const each of [...set]) if (isWithin(each, path)) set.delete(each);
+  }
+
+  /** How often something was sent. */
+  get settled(): number {
+    return this.#settled;
+  }
+
+  wereSent(paths: readonly TreePath[]): void {
+    this.#settled += 1;
+    for (const path of paths) keep(this.#sent, path);
+  }
+
+  /** What was sent was of the directories that stand there. */
+  confirmed(): void {
+    this.#sent.clear();
   }
 
   /** Takes out up to `count`, the deepest first; whoever takes them sends them or gives them back. */
@@ -52,10 +71,7 @@ export class DirtyDirectories {
 
   /** Not at the source under this path. */
   isAway(path: TreePath): void {
-    this.#away.add(path);
-    if (this.#away.size <= AWAY_MAX) return;
-    const [oldest] = this.#away;
-    this.#away.delete(oldest!);
+    keep(this.#away, path);
   }
 
   /** Those that were away are looked for again. */
@@ -63,6 +79,13 @@ export class DirtyDirectories {
     for (const path of this.#away) this.#dirty.add(path);
     this.#away.clear();
   }
+}
+
+function keep(set: Set<TreePath>, path: TreePath): void {
+  set.add(path);
+  if (set.size <= KEPT_MAX) return;
+  const [oldest] = set;
+  set.delete(oldest!);
 }
 
 function depthOf(path: TreePath): number {

@@ -16,6 +16,11 @@ export function needsRepair({ errno }: FileFailure): boolean {
   return OTHERWISE.has(errno);
 }
 
+/** Of attributes: the file there has another size or time, as it was written by another name, or in the meantime. */
+export function isOfOtherContent({ errno }: FileFailure): boolean {
+  return errno === "ESTALE";
+}
+
 /** What fails one file and will fail the next one too: the target as a whole cannot be used for now. */
 export function troubleOfTarget({ errno, path, doing }: FileFailure): RopewalkError | undefined {
   const what = `${doing} of ${shownPath(path)} at the target: ${errno}`;

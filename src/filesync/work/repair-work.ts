@@ -5,13 +5,14 @@
  * Always holds: what differs is appended as commands; a directory with more differences than `DIFFERENCES_MAX` becomes a
  * bulk of its own. Errors: those of the trees and of the connection.
  */
-import type { FileFailure } from "../../ports/mod.ts";
-import { type SourcePlace, sourcePathOf } from "../capture/change.ts";
+import type { FileFailure, ScanResult, TreePath } from "../../ports/mod.ts";
+import type { SourcePlace } from "../capture/change.ts";
 import { TreeComparison, type TreeDifference } from "../compare/tree-comparison.ts";
 import type { Entry, NewEntry } from "../queue/entry.ts";
 import type { TargetConnection } from "../threads/connection.ts";
 import type { WorkResult } from "../threads/entry-work.ts";
-import { entryAt, placeOf, type WorkParts } from "./work-parts.ts";
+import { movedPath } from "../tree-path.ts";
+import { entryAt, placeOf, sourcePath, type WorkParts } from "./work-parts.ts";
 
 const DIFFERENCES_MAX = 1024;
 
@@ -25,13 +26,16 @@ export class RepairWork {
   async run(entry: Entry, connection: TargetConnection): Promise<WorkResult> {
     const failures: FileFailure[] = [];
     const found: { readonly place: SourcePlace; readonly entry: Omit<NewEntry, "place" | "path"> }[] = [];
-    const path = entry.place === undefined ? entry.path : sourcePathOf(entry.place);
+    const path = entry.place === undefined ? entry.path : sourcePath(entry);
     const nothing: WorkResult = { done: [entry], untouched: [], append: [], failures };
     if (path === undefined) return nothing;
     const { source, excludes, isSame, bulk, counters } = this.#parts;
     const comparison = new TreeComparison({
       source: (request) => source.scan({ ...request, excludes, withWatches: false }),
-      target: (request) => connection.scan({ ...request, excludes, withWatches: false }),
+      target: (request) =>
+        scanAt(entry.path, path, request, (whole) =>
+          connection.scan({ ...whole, excludes, withWatches: false }),
+        ),
       path,
       depth: entry.depth,
       mode: "attributes",
@@ -82,4 +86,23 @@ export class RepairWork {
         return undefined;
     }
   }
+}
+
+/** A directory of the target that is still called `at`; what is found in it is told by the name that it has at the source. */
+async function scanAt(
+  at: TreePath,
+  path: TreePath,
+  request: { readonly paths: readonly TreePath[]; readonly withListings: boolean },
+  scan: (request: { paths: readonly TreePath[]; withListings: boolean }) => Promise<ScanResult>,
+): Promise<ScanResult> {
+  if (at === path) return await scan(request);
+  const { directories, failures } = await scan({
+    ...request,
+    paths: request.paths.map((each) => movedPath(each, path, at)),
+  });
+  const back = <Found extends { readonly path: TreePath }>(found: Found): Found => ({
+    ...found,
+    path: movedPath(found.path, at, path),
+  });
+  return { directories: directories.map(back), failures: failures.map(back) };
 }

@@ -54,6 +54,7 @@ export class TreeWork implements EntryWork {
         await this.#searchLinks();
         this.#parts.dirty.retryAway();
         while (this.#parts.dirty.size > 0) await this.settle(connection);
+        await this.#checkReads();
         await connection.sync();
         return { done: entries, untouched: [], append: [], failures: [] };
       case "sync-start":
@@ -106,6 +107,14 @@ export class TreeWork implements EntryWork {
     this.#searchMs = clock.nowMs() - startedMs;
   }
 
+  /** Once it is known that all was read where it was meant to be, no directory's attributes are another's. */
+  async #checkReads(): Promise<void> {
+    const { dirty, reads, hasRenames } = this.#parts;
+    const settled = dirty.settled;
+    await reads.checked();
+    if (!hasRenames() && dirty.settled === settled) dirty.confirmed();
+  }
+
   async settle(connection: TargetConnection): Promise<void> {
     const { dirty, source } = this.#parts;
     const items = dirty.take(SETTLED_MAX);
@@ -121,6 +130,7 @@ export class TreeWork implements EntryWork {
       for (const path of result.absent) dirty.isAway(path);
       for (const { item, failure, side } of result.failed)
         if (side === "target" && troubleOfTarget(failure) === undefined) dirty.isAway(item);
+      dirty.wereSent(result.sent.map(({ item }) => item));
     } catch (error) {
       for (const path of items) dirty.add(path);
       throw error;

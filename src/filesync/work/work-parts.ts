@@ -11,6 +11,7 @@ import type { DirtyDirectories } from "./dirty-directories.ts";
 import type { HardLinks } from "./hard-links.ts";
 import type { LinkSearch } from "./link-search.ts";
 import type { SentFiles } from "./sent-files.ts";
+import type { SourceReads } from "./source-reads.ts";
 
 export interface WorkCounters {
   copiedFiles: number;
@@ -30,12 +31,15 @@ export interface WorkParts {
   readonly linkSearch: LinkSearch;
   readonly sent: SentFiles;
   readonly dirty: DirtyDirectories;
+  readonly reads: SourceReads;
   readonly counters: WorkCounters;
   readonly clock: Clock;
   /** Whether two entries are equal as far as the target can keep what they differ in. */
   isSame(source: ListingEntry, target: ListingEntry): boolean;
   /** Appends what was found besides. */
   append(entry: NewEntry): void;
+  /** Whether directories may stand elsewhere at the target than the last event said. */
+  hasRenames(): boolean;
   /** Does something after so long, unless the target was stopped. */
   later(delayMs: number, action: () => void): void;
   /** So much is to be compared or sent below the path that a bulk is the way. */
@@ -60,21 +64,43 @@ export function placeOf(nodes: DirectoryNodes, path: TreePath): SourcePlace | un
   return directory === undefined ? undefined : { directory, name: lastName(path) };
 }
 
-/** An entry for the end of the queue: there a place is called as it is now. None: it is gone. */
+/** An entry for the end of the queue: there a place is called as it is now. None: it is gone, or compared when it is back. */
 export function entryAt(place: SourcePlace | undefined, entry: Omit<NewEntry, "place" | "path">): NewEntry[] {
-  const path = place === undefined ? undefined : sourcePathOf(place);
-  return path === undefined ? [] : [{ ...entry, place, path }];
+  if (place === undefined) return [];
+  const path = sourcePathOf(place);
+  if (path !== undefined) return [{ ...entry, place, path }];
+  place.directory.miss(entry.depth ?? "one");
+  return [];
 }
 
-export function sourcePath({ place }: Entry): TreePath | undefined {
-  return place === undefined ? undefined : sourcePathOf(place);
+/** Where an entry's place is now. Undefined: it is gone, or compared when it is back. */
+export function sourcePath({ place, depth }: Entry): TreePath | undefined {
+  const path = place === undefined ? undefined : sourcePathOf(place);
+  if (path === undefined) place?.directory.miss(depth);
+  return path;
+}
+
+export function placesOf(entries: readonly Entry[]): SourcePlace[] {
+  return entries.flatMap(({ place }) => place ?? []);
+}
+
+/** What is at a place now is sent, or removed where nothing is: whatever was done for it before may have been of another. */
+export function entriesAnew(place: SourcePlace): NewEntry[] {
+  const node = place.name === "" ? place.directory : place.directory.child(place.name);
+  const own = place.name === "" ? [] : entryAt(place, { kind: "remove" });
+  if (place.name !== "") own.push(...entryAt(place, { kind: "create" }));
+  if (node === undefined) return own;
+  return [...own, ...entryAt({ directory: node, name: "" }, { kind: "repair", depth: "all" })];
 }
 
 /** Compares the directory that holds a place again, now or later; undefined: that does not help. */
 export function repairAround(parts: WorkParts, place: SourcePlace | undefined): NewEntry[] | undefined {
   const directory = place?.directory;
-  // It is gone or away: it is compared when it has arrived.
-  if (directory?.path === undefined) return [];
+  // It is gone, or it is away and compared when it has arrived.
+  if (directory?.path === undefined) {
+    directory?.miss("one");
+    return [];
+  }
   switch (parts.mayRepair(directory.path)) {
     case "never":
       return undefined;

@@ -7,7 +7,7 @@
  */
 import { constants } from "node:fs";
 import type { TreePath } from "../../ports/file-tree.ts";
-import { type Operation, readBundle, type WireAttributes } from "../../wire/filesync/mod.ts";
+import { isSameContent, type Operation, readBundle, type WireAttributes } from "../../wire/filesync/mod.ts";
 import {
   type FailedStep,
   makeAttributes,
@@ -15,7 +15,17 @@ import {
   OpenHolder,
   type WantedAttributes,
 } from "./apply-attributes.ts";
-import { EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, errnoName } from "./errno-names.ts";
+import {
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ENOENT,
+  ENOTDIR,
+  ENOTEMPTY,
+  EPERM,
+  ESTALE,
+  errnoName,
+} from "./errno-names.ts";
 import { lastStatus } from "./last-status.ts";
 import { type OpenedRoot, withRoot } from "./opened-root.ts";
 import { removeLeftovers, removeName, removeTree } from "./remove-tree.ts";
@@ -379,6 +389,9 @@ class BundleRun {
     const { kind } = wanted.attributes;
     if (before.kind !== kind)
       return { result: kind === "directory" ? -ENOTDIR : -EEXIST, doing: `find a ${kind}` };
+    // A size and a time that are another content's would say of this one that it is the same.
+    if (kind === "file" && !isSameContent(before, wanted.attributes))
+      return { result: -ESTALE, doing: "find the content that the attributes belong to" };
     const isOpened = kind === "file" || kind === "directory";
     const fd = isOpened
       ? treeCalls.openat(directory, name, kind === "file" ? OPEN_FILE : OPEN_DIRECTORY)

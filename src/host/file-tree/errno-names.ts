@@ -16,7 +16,8 @@ export const {
   ENFILE,
   ENXIO,
 } = constants.errno;
-export const { E2BIG, ENOSPC, ENAMETOOLONG, ENOSYS, ENOTEMPTY, ELOOP, ENODATA, EOPNOTSUPP } = constants.errno;
+export const { ESTALE, E2BIG, ENOSPC, ENAMETOOLONG, ENOSYS, ENOTEMPTY, ELOOP, ENODATA, EOPNOTSUPP } =
+  constants.errno;
 
 const names = new Map(Object.entries(constants.errno).map(([name, errno]) => [errno, name]));
 names.set(EAGAIN, "EAGAIN");

@@ -230,10 +230,15 @@ test("attributes set what is given and take away what is not", needs("root"), as
   assert.equal(lstatSync(join(path, "f")).mode & 0o7777, 0o6755);
   const result = await tree.apply(
     bundleOf(
-      attributesOf("f", "file", {
-        attributes: { userId: 13, groupId: 34, mode: 0o4711, modifiedSeconds: -5 },
-        extended: [{ name: "user.u", value: value("3") }],
-      }),
+      attributesOf(
+        "f",
+        "file",
+        {
+          attributes: { userId: 13, groupId: 34, mode: 0o4711 },
+          extended: [{ name: "user.u", value: value("3") }],
+        },
+        "content".length,
+      ),
       attributesOf("l", "symlink", { attributes: { userId: 7, groupId: 6 } }),
       attributesOf("f", "directory"),
       attributesOf("", "directory", { attributes: { mode: 0o700 } }),
@@ -246,9 +251,34 @@ test("attributes set what is given and take away what is not", needs("root"), as
   assert.deepEqual(names(), ["user.u"]);
   assert.equal(Buffer.from(extendedCalls.lgetxattr(fd, "f", "user.u") as Uint8Array).toString(), "3");
   const status = lstatSync(join(path, "f"), { bigint: true });
-  assert.deepEqual([status.uid, status.mode & 0o7777n, status.mtimeNs], [13n, 0o4711n, -4_876_543_211n]);
+  assert.deepEqual([status.uid, status.mode & 0o7777n], [13n, 0o4711n]);
   assert.equal(read(path, "f"), "content");
   assert.deepEqual([lstatSync(join(path, "l")).uid, statSync(path).mode & 0o777], [7, 0o700]);
+});
+
+test("a file of another size or time gets no attributes: its content is another, too", async (t) => {
+  const { path, tree } = await temporaryTarget(t);
+  await tree.apply(bundleOf(fileOf("f", "content"), linkOf("l", "f")));
+  const given = { attributes: { mode: 0o600 } };
+  const later = { attributes: { mode: 0o600, modifiedSeconds: -5 } };
+  const result = await tree.apply(
+    bundleOf(
+      attributesOf("f", "file", given, 6),
+      attributesOf("f", "file", later, 7),
+      attributesOf("l", "symlink", later),
+      attributesOf("", "directory", later),
+    ),
+  );
+  assert.deepEqual(
+    result.failures.map(({ operation, errno }) => [operation, errno]),
+    [
+      [0, "ESTALE"],
+      [1, "ESTALE"],
+    ],
+  );
+  const status = lstatSync(join(path, "f"), { bigint: true });
+  assert.deepEqual([status.mode & 0o777n, status.mtimeNs], [0o644n, 1_700_000_000_123_456_789n]);
+  assert.equal(lstatSync(join(path, "l"), { bigint: true }).mtimeNs, -4_876_543_211n);
 });
 
 test(

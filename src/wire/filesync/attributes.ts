@@ -140,3 +140,13 @@ function readNanoseconds(reader: ByteReader): number {
   if (nanoseconds > NANOSECONDS_MAX) throw reader.wrong(`${nanoseconds} nanoseconds are a second or more`);
   return nanoseconds;
 }
+
+/** As far as attributes tell: a file of this size that was last written then (F9). */
+export function isSameContent(one: WireAttributes, other: WireAttributes): boolean {
+  return (
+    one.kind === other.kind &&
+    one.sizeBytes === other.sizeBytes &&
+    one.modifiedSeconds === other.modifiedSeconds &&
+    one.modifiedNanoseconds === other.modifiedNanoseconds
+  );
+}

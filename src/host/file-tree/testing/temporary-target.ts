@@ -74,8 +74,9 @@ export function specialOf(path: TreePath, kind: FileKind, given: Described = {})
   return { op: "special", path, ...described(kind, 0, given) } as const;
 }
 
-export function attributesOf(path: TreePath, kind: FileKind, given: Described = {}) {
-  return { op: "attributes", path, ...described(kind, 0, given) } as const;
+/** `sizeBytes`: of the file that is to be there. */
+export function attributesOf(path: TreePath, kind: FileKind, given: Described = {}, sizeBytes = 0) {
+  return { op: "attributes", path, ...described(kind, sizeBytes, given) } as const;
 }
 
 export function removalOf(path: TreePath, how: "one" | "recursive" = "recursive") {
