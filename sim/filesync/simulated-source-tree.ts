@@ -224,7 +224,7 @@ class SimulatedSourceFile implements SourceFile {
   }
 
   async dataAt(offset: number): Promise<{ offset: number; end: number } | undefined> {
-    await someTime(this.#around);
+    await this.#someTime();
     const { length } = this.#inode.content;
     return offset < length ? { offset, end: length } : undefined;
   }

@@ -246,7 +246,9 @@ export class Capture {
     const above = directory.path;
     // What it left may have been renamed between the halves.
     const left = departure.directory.path;
-    const replaced = directory.child(name);
+    // A directory that stands where a file came of late came after it.
+    const isLate = arrival.event < departure.event - 1;
+    const replaced = isLate && !isDirectory ? undefined : directory.child(name);
     this.#forgetReplaced();
     if (replaced !== node) replaced?.detach();
     this.#justArrived = {

@@ -149,13 +149,18 @@ export class TreeWalk {
       const known = node.child(name);
       const child = known ?? new DirectoryNode(name);
       if (known === undefined) node.attach(child, name);
+      // The target may have a directory of that name, sent for what stood here before: it is not enough to compare this one.
+      if (known === undefined && levels !== Number.POSITIVE_INFINITY && !isOther) {
+        this.#parts.replaced(child);
+        continue;
+      }
       const isUnwatched = known?.watch === undefined;
       if (!isUnwatched && levels === 0 && !isOther) continue;
       const below = isUnwatched || isOther ? Number.POSITIVE_INFINITY : levels - 1;
       walk.pending += 1;
       this.#visits.push({ node: child, walk, levels: below });
     }
-    if (isOther && node !== walk.top) this.#parts.replaced(node);
+    if (isOther && (node !== walk.top || levels !== Number.POSITIVE_INFINITY)) this.#parts.replaced(node);
     this.#visited(visit);
   }
 

@@ -105,10 +105,10 @@ export class CommandWork {
   }
 
   /** It was written, and the name by which it was is gone: what was written is under the file's other names. */
-  #underOtherNames({ kind, place }: Entry): NewEntry[] {
-    if (kind !== "write" || place === undefined) return [];
-    const { links, counters } = this.#parts;
-    const [other] = links.othersAt(place);
+  #underOtherNames({ kind, path, place }: Entry): NewEntry[] {
+    if (kind === "attribute" || place === undefined) return [];
+    const { links, counters, sent } = this.#parts;
+    const [other] = links.othersAt(place, sent.fileAt(path));
     const entries = entryAt(other, { kind: "write", isDirectory: false });
     counters.followUps += entries.length;
     return entries;
@@ -267,7 +267,7 @@ export class CommandWork {
     const { sent, linkSearch } = this.#parts;
     // Content was sent to this name since: then the other one is to be linked to it.
     if (isSameFile && sent.isNewer(entry.path, entry.existing!)) {
-      linkSearch.want(own);
+      if (entry.place !== undefined) linkSearch.want(own, entry.place);
       return undefined;
     }
     if (isSameFile && sent.mayBe(entry.existing!, own))

@@ -34,9 +34,9 @@ export class HardLinks {
     return others;
   }
 
-  /** Other names of the file that had this one when it was last seen. */
-  othersAt(place: SourcePlace): readonly SourcePlace[] {
-    const key = this.#keys.get(place.directory)?.get(place.name);
+  /** Other names of the file that had this one when it was last seen, or was sent to it when it had no other. */
+  othersAt(place: SourcePlace, sent?: Pick<FileAttributes, "device" | "inode">): readonly SourcePlace[] {
+    const key = this.#keys.get(place.directory)?.get(place.name) ?? (sent && keyOf(sent));
     const places = key === undefined ? undefined : this.#files.get(key);
     return places?.filter((other) => !isSamePlace(other, place)) ?? [];
   }
@@ -72,7 +72,7 @@ export class HardLinks {
   }
 }
 
-function keyOf({ device, inode }: FileAttributes): string {
+function keyOf({ device, inode }: Pick<FileAttributes, "device" | "inode">): string {
   return `${device}:${inode}`;
 }
 

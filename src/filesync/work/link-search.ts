@@ -7,6 +7,7 @@
  */
 import type { ExcludeRules, FileAttributes, SourceTree, TreePath } from "../../ports/mod.ts";
 import { hasOtherNames, readListing } from "../../wire/filesync/mod.ts";
+import type { SourcePlace } from "../capture/change.ts";
 import { joinPath } from "../tree-path.ts";
 
 const BATCH_PATHS = 64;
@@ -16,6 +17,8 @@ const BATCHES_MAX = 4;
 export interface FoundFile {
   readonly attributes: FileAttributes;
   readonly paths: TreePath[];
+  /** The name that it was sent to last; the others follow it, also when that is gone by now. */
+  readonly sentTo: SourcePlace;
 }
 
 export class LinkSearch {
@@ -26,8 +29,8 @@ export class LinkSearch {
   }
 
   /** Does nothing for a file of one name. */
-  want(attributes: FileAttributes): void {
-    if (hasOtherNames(attributes)) this.#wanted.set(keyOf(attributes), { attributes, paths: [] });
+  want(attributes: FileAttributes, sentTo: SourcePlace): void {
+    if (hasOtherNames(attributes)) this.#wanted.set(keyOf(attributes), { attributes, paths: [], sentTo });
   }
 
   /** Those that were wanted, with the names that were found. */
@@ -62,7 +65,8 @@ export class LinkSearch {
       }
       return [...wanted.values()];
     } catch (error) {
-      for (const { attributes } of wanted.values()) this.want(attributes);
+      for (const { attributes, sentTo } of wanted.values())
+        if (!this.#wanted.has(keyOf(attributes))) this.want(attributes, sentTo);
       throw error;
     }
   }

@@ -82,7 +82,8 @@ export class RepairWork {
       case "linked":
         links.seen(difference.attributes, place);
         // Its names are not linked at the target as they are here, or not all of them.
-        if (difference.target?.links !== difference.attributes.links) linkSearch.want(difference.attributes);
+        if (difference.target?.links !== difference.attributes.links)
+          linkSearch.want(difference.attributes, place);
         return undefined;
     }
   }

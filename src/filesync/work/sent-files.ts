@@ -31,6 +31,11 @@ export class SentFiles {
     }
   }
 
+  /** The file that the target has under this path, if it is known. */
+  fileAt(path: TreePath): Pick<FileAttributes, "inode" | "device"> | undefined {
+    return this.#sent.get(path);
+  }
+
   /** Whether content was sent to the one path later than to the other. */
   isNewer(path: TreePath, than: TreePath): boolean {
     return (this.#sent.get(path)?.number ?? 0) > (this.#sent.get(than)?.number ?? 0);

@@ -3,6 +3,7 @@
  * Always holds: before a mark or the end of a synchronization is done, attributes of directories have followed what was
  * done in them, and all of it is durable at the target.
  */
+import { sourcePathOf } from "../capture/change.ts";
 import type { Entry } from "../queue/entry.ts";
 import type { TargetAbilities, TargetConnection } from "../threads/connection.ts";
 import type { CopyResult, EntryWork, RunBudget, WorkResult } from "../threads/entry-work.ts";
@@ -91,17 +92,21 @@ export class TreeWork implements EntryWork {
     const { linkSearch, links, source, excludes, nodes, append, counters, sent, clock } = this.#parts;
     if (!linkSearch.isWanted) return;
     const startedMs = clock.nowMs();
-    for (const { attributes, paths } of await linkSearch.run(source, excludes)) {
+    for (const { attributes, paths, sentTo } of await linkSearch.run(source, excludes)) {
+      // What was sent to a name that is gone by now is to be sent to one that is left.
+      const isLeft = paths.includes(sourcePathOf(sentTo) ?? "");
       // The others get the content that was sent last.
       const first = paths.reduce((best, path) => (sent.isNewer(path, best) ? path : best), paths[0] ?? "");
       for (const path of paths) {
         const place = placeOf(nodes, path);
         if (place === undefined) continue;
         links.seen(attributes, place);
-        if (path === first) continue;
-        counters.followUps += 1;
-        for (const entry of entryAt(place, { kind: "link", existing: first, isDirectory: false }))
+        if (path === first && isLeft) continue;
+        const kind = path === first ? "write" : "link";
+        for (const entry of entryAt(place, { kind, existing: first, isDirectory: false })) {
+          counters.followUps += 1;
           append(entry);
+        }
       }
     }
     this.#searchMs = clock.nowMs() - startedMs;

@@ -121,5 +121,5 @@ export function namesFollow(
 ): void {
   if (place === undefined) return;
   parts.links.seen(attributes, place);
-  parts.linkSearch.want(attributes);
+  parts.linkSearch.want(attributes, place);
 }
