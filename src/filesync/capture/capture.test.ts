@@ -345,3 +345,47 @@ test("after the end nothing is told, and no timer acts any more", async () => {
   assert.deepEqual([captured.told(), captured.lost], [[], []]);
   assert.equal(captured.clock.pending, 0);
 });
+
+test("a rename whose old directory was renamed between its halves leaves that where it is called now", async () => {
+  const captured = await begun({ a: "/", "a/f": "x", b: "/" });
+  captured.half("movedFrom", "a/f", false, 1);
+  captured.half("movedFrom", "a", true, 2);
+  captured.half("movedTo", "c", true, 2);
+  captured.half("movedTo", "b/g", false, 1);
+  captured.inOrder("rename a c", "rename c/f b/g");
+});
+
+test("a file that came before a directory of that name, and is told of late, takes the directory not away", async () => {
+  const captured = await begun({ a: "/", b: "/", "a/f": "x" });
+  captured.half("movedTo", "b/n");
+  captured.tree.happened("deleted", "b/n");
+  captured.tree.make("b/n", "directory");
+  captured.tree.happened("created", "b/n", { isDirectory: true });
+  await captured.pass();
+  captured.half("movedFrom", "a/f");
+  assert.ok(captured.isWatched("b/n"));
+  captured.tree.happened("created", "b/n/x");
+  captured.inOrder("rename a/f b/n", "create b/n/x");
+});
+
+test("a directory that nobody told of is compared with all in it, whatever stood there before", async () => {
+  const captured = await begun({ a: "/", "a/b": "x" });
+  captured.tree.remove("a/b");
+  captured.tree.make("a/b", "directory");
+  captured.tree.emit({ kind: "several", watch: captured.tree.watchOf("a")! });
+  await captured.pass();
+  captured.inOrder("repair a one", "repair a/b all");
+  assert.ok(captured.isWatched("a/b"));
+});
+
+test("a directory in which something was missed while it was away is compared when it has arrived", async () => {
+  const captured = await begun({ a: "/", "a/b": "/" });
+  const below = captured.capture.nodes.at("a/b")!;
+  captured.half("movedFrom", "a", true);
+  assert.equal(below.path, undefined);
+  below.miss("one");
+  captured.tree.rename("a", "c");
+  captured.half("movedTo", "c", true);
+  await captured.pass();
+  captured.inOrder("rename a c", "repair c/b one");
+});

@@ -37,6 +37,32 @@ test("nothing is joined over a command that touches the path", () => {
   assert.notEqual(queue.append("create", "a"), second);
 });
 
+test("a repair is not joined to one before a rename in its directory: that one sees what is yet to be moved", () => {
+  const queue = testQueue();
+  const deep = queue.append("repair", "d", { isDirectory: true, depth: "all" });
+  const flat = queue.append("repair", "e", { isDirectory: true });
+  const other = queue.append("repair", "o", { isDirectory: true });
+  queue.append("rename", "d/x/f", { from: "e/f", isDirectory: false });
+  assert.notEqual(queue.append("repair", "d", { isDirectory: true, depth: "all" }), deep);
+  assert.notEqual(queue.append("repair", "e", { isDirectory: true }), flat);
+  assert.equal(queue.append("repair", "o", { isDirectory: true }), other);
+});
+
+test("it is known when the renames of directories that were appended are done", async () => {
+  const queue = testQueue();
+  queue.append("rename", "b", { from: "a", isDirectory: false });
+  assert.equal(queue.queue.hasRenames, false);
+  await queue.queue.renamed();
+  queue.append("rename", "d", { from: "c", isDirectory: true });
+  let isDone = false;
+  const renamed = queue.queue.renamed().then(() => (isDone = true));
+  await Promise.resolve();
+  assert.deepEqual([queue.queue.hasRenames, isDone], [true, false]);
+  queue.done(queue.claim(0)!);
+  await renamed;
+  assert.equal(queue.queue.hasRenames, false);
+});
+
 test("a directory's rename ends joining below it", () => {
   const queue = testQueue();
   const first = queue.append("write", "d/a");

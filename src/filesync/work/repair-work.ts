@@ -29,7 +29,9 @@ export class RepairWork {
     const path = entry.place === undefined ? entry.path : sourcePath(entry);
     const nothing: WorkResult = { done: [entry], untouched: [], append: [], failures };
     if (path === undefined) return nothing;
-    const { source, excludes, isSame, bulk, counters } = this.#parts;
+    const { source, excludes, isSame, bulk, counters, dirty } = this.#parts;
+    // Something that came and went leaves nothing but its time.
+    dirty.add(entry.path);
     const comparison = new TreeComparison({
       source: (request) => source.scan({ ...request, excludes, withWatches: false }),
       target: (request) =>
