@@ -54,6 +54,10 @@ export const plants: readonly Plant[] = [
   filesyncPlant("filesync-double-claim", "two threads copy the same file"),
   filesyncPlant("filesync-early-finish", "a synchronization is finished before its copies are"),
   filesyncPlant("filesync-split-rename", "of a rename only the half that went is followed"),
+  filesyncPlant(
+    "filesync-stale-reads",
+    "what was read where a directory stood before it moved is not read again",
+  ),
   filesyncPlant("filesync-early-mark", "a mark is reached before the changes that it stands for"),
 ];
 

@@ -206,6 +206,33 @@ export class SimulatedTree {
     if (isDirectory) this.#tell(inode, "", "movedSelf", true);
   }
 
+  /** Two names change places, of whatever kinds (RENAME_EXCHANGE): told as two renames. */
+  exchange(one: TreePath, other: TreePath): void {
+    const [first, second] = [this.locate(one), this.locate(other)];
+    if (first.inode === undefined || second.inode === undefined) throw new FileError("ENOENT");
+    if (first.inode === this.root || second.inode === this.root) throw new FileError("EBUSY");
+    if (first.inode === second.inode) return;
+    if (isInside(second.parent, first.inode) || isInside(first.parent, second.inode))
+      throw new FileError("EINVAL");
+    const moves = [
+      { inode: first.inode, from: first, to: second },
+      { inode: second.inode, from: second, to: first },
+    ];
+    for (const { inode, from } of moves) this.#leave(from.parent, from.name, inode);
+    for (const { inode, from, to } of moves) {
+      if (inode.changedThrough.has(nameKey(from.parent, from.name)))
+        inode.changedThrough.add(nameKey(to.parent, to.name));
+      this.#enter(to.parent, to.name, inode);
+      inode.changed = this.now;
+    }
+    for (const { inode, from, to } of moves) {
+      const cookie = ++this.#cookie;
+      this.#tell(from.parent, from.name, "movedFrom", inode.isDirectory, cookie);
+      this.#tell(to.parent, to.name, "movedTo", inode.isDirectory, cookie);
+      if (inode.isDirectory) this.#tell(inode, "", "movedSelf", true);
+    }
+  }
+
   // ---- changing a file ----
 
   /** One call of write or truncate, through the name by which it was opened. */

@@ -35,6 +35,8 @@ const weights = {
   swap: 4,
   chain: 3,
   saveByRename: 5,
+  exchange: 3,
+  carry: 5,
   link: 5,
   unlink: 8,
   mkdir: 9,
@@ -109,6 +111,10 @@ export class TreeChurn {
         return this.#chain(this.#any());
       case "saveByRename":
         return this.#saveByRename(this.#file());
+      case "exchange":
+        return this.#exchange(this.#any(), this.#any());
+      case "carry":
+        return this.#carry(this.#directory());
       case "link": {
         const [from, to] = [this.#file(), this.#freshPath()];
         tree.link(from, to);
@@ -241,6 +247,28 @@ export class TreeChurn {
     const temporary = `${path}.new`;
     await this.#write(temporary, this.#content());
     this.#rename(temporary, path);
+  }
+
+  #exchange(one: TreePath, other: TreePath): void {
+    this.#tree.exchange(one, other);
+    this.#note(`exchange ${one}`, other);
+  }
+
+  /** Something is done in a directory, which goes elsewhere right behind it. */
+  async #carry(path: TreePath): Promise<void> {
+    const { random, pause } = this.#options;
+    const names = [...this.#tree.directory(path).entries.keys()];
+    const below = `${path}/${names.length === 0 || random.chance(0.4) ? "carried" : random.pick(names)}`;
+    const inode = this.#tree.locate(below).inode;
+    if (inode === undefined && random.chance(0.2)) this.#mkdir(below);
+    else if (inode === undefined || inode.kind === "file") await this.#write(below, this.#content());
+    else this.#tree.chmod(below, random.pick([0o700, 0o755]));
+    await pause(random.fraction() * random.pick([1, 5, 30]));
+    const how = random.pick(["rename", "swap", "exchange", "around"] as const);
+    if (how === "rename") this.#rename(path, this.#freshPath());
+    else if (how === "swap") await this.#swap(path, this.#directory());
+    else if (how === "exchange") this.#exchange(path, this.#directory());
+    else await this.#chain(path);
   }
 
   #unlink(path: TreePath): void {

@@ -389,3 +389,24 @@ test("a directory in which something was missed while it was away is compared wh
   await captured.pass();
   captured.inOrder("rename a c", "repair c/b one");
 });
+
+test("a listing that is older than another one that was read beside it takes no directory away", async () => {
+  const captured = await begun({ d: "/", "d/e": "/" });
+  const { tree } = captured;
+  const old = new Deferred();
+  tree.afterScan = ({ paths }) => (paths.includes("d") ? old.promise : undefined);
+  tree.remove("d/e");
+  tree.emit({ kind: "several", watch: tree.watchOf("d")! });
+  await captured.pass();
+  // Its listing of d is still on the way when another directory comes, and is seen.
+  tree.make("d/e", "directory");
+  captured.capture.nodes.at("d/e")!.watch = undefined;
+  tree.happened("created", "d/e", { isDirectory: true });
+  captured.capture.nodes.at("d/e")!.attachedAt = 0;
+  await captured.pass();
+  assert.ok(captured.isWatched("d/e"));
+  tree.afterScan = () => undefined;
+  old.resolve();
+  await captured.pass(100);
+  assert.ok(captured.isWatched("d/e"));
+});

@@ -63,6 +63,7 @@ export class Capture {
       nodes: this.nodes,
       excludes: parts.excludes,
       replaced: (node) => this.#compare(node, "all"),
+      doubted: (node) => this.#mustCheck(node),
       displaced: (node) => this.#isUnsure(node),
       unwatch: (watches) => this.#watch?.remove(watches),
       learned: () => this.#takeEarly(),

@@ -20,6 +20,8 @@ export class DirectoryNode {
   hasMissed = false;
   /** When it was put where it is, as `moves` counts. */
   attachedAt = 0;
+  /** When it was read last, or a listing that has it, as the walk counts its requests. */
+  seenAt = 0;
   #children: Map<string, DirectoryNode> | undefined;
 
   /** Without a name: the root of a tree. */

@@ -32,6 +32,8 @@ export interface TreeWalkParts {
   readonly excludes: ExcludeRules;
   /** A directory stands under this node that did not before. */
   readonly replaced: (node: DirectoryNode) => void;
+  /** What stands in it is not known for sure: it is to be read again. */
+  readonly doubted: (node: DirectoryNode) => void;
   /** Another directory has this one's watch. */
   readonly displaced: (node: DirectoryNode) => void;
   /** Watches that nobody needs any more. */
@@ -47,6 +49,8 @@ export class TreeWalk {
   readonly #parts: TreeWalkParts;
   #visits: Visit[] = [];
   #running = 0;
+  /** Requests that were answered. */
+  #results = 0;
   #waiting: (() => void)[] = [];
   #isClosed = false;
 
@@ -88,7 +92,7 @@ export class TreeWalk {
   async #scan(visits: readonly Visit[]): Promise<void> {
     const { tree, excludes, lost, learned, failed } = this.#parts;
     const asked = new Map<string, Visit>();
-    const beganAt = DirectoryNode.moves;
+    const began = { moves: DirectoryNode.moves, results: this.#results };
     for (const visit of visits) {
       const { path } = visit.node;
       if (path === undefined) this.#missed(visit);
@@ -100,7 +104,8 @@ export class TreeWalk {
       if (paths.length > 0) {
         const result = await tree.scan({ paths, withWatches: true, withListings: false, excludes });
         if (this.#isClosed) return;
-        for (const directory of result.directories) this.#found(asked, directory, beganAt);
+        this.#results += 1;
+        for (const directory of result.directories) this.#found(asked, directory, began);
         for (const failure of result.failures) if (!isGone(failure)) failed(failure);
         // It was called otherwise meanwhile. What is not there any more has its own event, or its parent has.
         for (const [path, visit] of asked)
@@ -117,7 +122,11 @@ export class TreeWalk {
     }
   }
 
-  #found(asked: Map<string, Visit>, directory: ScannedDirectory, beganAt: number): void {
+  #found(
+    asked: Map<string, Visit>,
+    directory: ScannedDirectory,
+    began: { readonly moves: number; readonly results: number },
+  ): void {
     const visit = asked.get(directory.path);
     if (visit === undefined) return;
     asked.delete(directory.path);
@@ -132,6 +141,7 @@ export class TreeWalk {
       this.#visits.push(visit);
       return;
     }
+    node.seenAt = this.#results;
     const isOther = node.watch !== undefined && node.watch !== directory.watch;
     if (directory.watch !== undefined) {
       const before = this.#parts.nodes.setWatch(node, directory.watch);
@@ -143,18 +153,22 @@ export class TreeWalk {
     }
     const names = new Set(directory.directories);
     for (const child of [...node.children])
-      if (!names.has(child.name) && child.attachedAt <= beganAt)
-        this.#parts.unwatch(this.#parts.nodes.drop(child));
+      if (!names.has(child.name) && child.attachedAt <= began.moves) {
+        if (child.seenAt <= began.results) this.#parts.unwatch(this.#parts.nodes.drop(child));
+        // Another one saw it at the same time: which of them is older is not known.
+        else this.#parts.doubted(node);
+      }
     for (const name of names) {
       const known = node.child(name);
       const child = known ?? new DirectoryNode(name);
       if (known === undefined) node.attach(child, name);
+      child.seenAt = this.#results;
+      const isUnwatched = known?.watch === undefined;
       // The target may have a directory of that name, sent for what stood here before: it is not enough to compare this one.
-      if (known === undefined && levels !== Number.POSITIVE_INFINITY && !isOther) {
+      if (isUnwatched && levels !== Number.POSITIVE_INFINITY && !isOther) {
         this.#parts.replaced(child);
         continue;
       }
-      const isUnwatched = known?.watch === undefined;
       if (!isUnwatched && levels === 0 && !isOther) continue;
       const below = isUnwatched || isOther ? Number.POSITIVE_INFINITY : levels - 1;
       walk.pending += 1;
