@@ -20,6 +20,8 @@ const REMOVALS_FREE = 100;
 const REMOVED_SHARE_MAX = 1 / 2;
 /** Kept in memory until all copies are queued; beyond, they are queued at once. */
 const LATER_MAX = 65_536;
+/** Files with several names that are known, some 300 bytes each; of one that is forgotten the names are found by their search. */
+const GROUPS_MAX = 262_144;
 /** A bulk may append so many entries before it asks for room again. */
 const APPENDED_AT_ONCE = 16;
 /** Comparisons before it is believed that so much is gone. */
@@ -175,8 +177,7 @@ export class Bulk {
       case "attributes":
         return this.#sameContent(path, difference.attributes);
       case "linked":
-        this.#linked(path, difference.attributes, difference.target);
-        return;
+        return this.#linked(path, difference.attributes, difference.target);
       case "extra":
         return this.#extra(path, difference.target);
     }
@@ -245,7 +246,11 @@ export class Bulk {
   }
 
   /** The first name of a file stands for its content, the others are linked to it where they are not yet. */
-  #linked(path: TreePath, attributes: FileAttributes, target: FileAttributes | undefined): void {
+  async #linked(
+    path: TreePath,
+    attributes: FileAttributes,
+    target: FileAttributes | undefined,
+  ): Promise<void> {
     const { placeOf, linked } = this.#parts;
     const place = placeOf(path);
     if (place === undefined) return;
@@ -254,6 +259,7 @@ export class Bulk {
     const group = this.#groups.get(key);
     if (group === undefined) {
       this.#groups.set(key, { first: place, firstTarget: target });
+      this.#forgetOldest();
       return;
     }
     const { firstTarget, first } = group;
@@ -264,6 +270,14 @@ export class Bulk {
       target.inode === firstTarget.inode &&
       target.device === firstTarget.device;
     if (!isLinked) this.#links.push({ place, first });
+    if (this.#links.length >= LATER_MAX) await this.#appendLinks();
+  }
+
+  #forgetOldest(): void {
+    if (this.#groups.size <= GROUPS_MAX) return;
+    const [oldest] = this.#groups.keys();
+    this.#groups.delete(oldest!);
+    this.#copiedGroups.delete(oldest!);
   }
 
   /** Commands between copies would stop all threads; so they come behind them, in one run. */
@@ -284,6 +298,7 @@ export class Bulk {
       if (existing !== undefined)
         this.#append(place, { kind: "link", existing, isDirectory: false, isBulk: true });
     }
+    this.#links.length = 0;
   }
 
   #append(place: SourcePlace | undefined, entry: Omit<NewEntry, "place" | "path">): void {

@@ -201,3 +201,13 @@ test("attributes of a file that was written meanwhile, or by another name, come 
     ["new", 0o600, 1],
   );
 });
+
+test("a renamed file that has other names at the source, and none at the target, has them looked for", async () => {
+  const [source, target] = [new MemoryTree({ b: "x", d: "y" }), new MemoryTree({ a: "x", c: "y" })];
+  const { parts, connection, work } = await bothEnds(source, target);
+  await work.run([entryOf(parts, "rename", "d", { from: "c" })], connection);
+  assert.equal(parts.linkSearch.isWanted, false);
+  source.link("b", "other");
+  await work.run([entryOf(parts, "rename", "b", { from: "a" })], connection);
+  assert.equal(parts.linkSearch.isWanted, true);
+});

@@ -345,8 +345,11 @@ export class CommandWork {
       if (from !== undefined) dirty.renamed(from, path);
       if (isDirectory) dirty.add(path);
       const one = sourcePath(entry) === undefined ? undefined : ours[index];
-      if (one !== undefined && place !== undefined) this.#parts.links.seen(one, place);
       const other = theirs[index];
+      if (one !== undefined && place !== undefined) this.#parts.links.seen(one, place);
+      // It was renamed before it was linked to what it was to be linked to by its old name.
+      if (one !== undefined && from !== undefined && other?.links !== one.links)
+        namesFollow(this.#parts, place, one);
       const mayBe = one === undefined || from === undefined || sent.mayBe(from, one);
       if (from !== undefined) sent.renamed(from, path, isDirectory);
       if (one === undefined) {
