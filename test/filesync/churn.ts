@@ -2,7 +2,7 @@
 // they meet: what is written is renamed away, what is a file becomes a directory, what is read is removed.
 // What fails because of what came before (ENOENT, EEXIST, ENOTDIR …) is meant to. Calls are direct ones on bytes, so a
 // worker thread does thousands a second. Files in `versions/` are always whole: they are written aside and renamed.
-import { constants } from "node:fs";
+import { constants, fstatSync, readlinkSync, realpathSync } from "node:fs";
 import { Prng } from "../../src/base/prng.ts";
 import { extendedCalls } from "../../src/host/file-tree/extended-calls.ts";
 import { AT_FDCWD, OPEN_DIRECTORY, treeCalls } from "../../src/host/file-tree/tree-calls.ts";
@@ -41,6 +41,8 @@ export interface ChurnOptions {
 export class Churn {
   readonly #root: number;
   readonly #outside: number;
+  /** With a slash behind it. */
+  readonly #rootPath: string;
   readonly #prng: Prng;
   readonly #open: number[] = [];
   readonly #steps: readonly (readonly [name: string, step: () => void])[];
@@ -50,6 +52,7 @@ export class Churn {
 
   constructor({ root, outside, seed, without = [] }: ChurnOptions) {
     this.#root = treeCalls.openat(AT_FDCWD, root, OPEN_DIRECTORY);
+    this.#rootPath = `${realpathSync(root)}/`;
     this.#outside = treeCalls.openat(AT_FDCWD, outside, OPEN_DIRECTORY);
     if (this.#root < 0 || this.#outside < 0) throw new Error(`churn cannot open ${root} and ${outside}`);
     this.#prng = new Prng(seed);
@@ -197,7 +200,19 @@ export class Churn {
 
   #writeOpen(): void {
     if (this.#open.length === 0) return;
-    treeCalls.pwrite(this.#of(this.#open), this.#content(4000), this.#below(8000));
+    const fd = this.#of(this.#open);
+    if (this.#isHeard(fd)) treeCalls.pwrite(fd, this.#content(4000), this.#below(8000));
+  }
+
+  /**
+   * The kernel tells of a write by the name that the file was opened with, wherever that is by now. Nobody hears it where
+   * that is outside, or in a directory that is gone; that is told as a limit, and no matter unless the file has other names.
+   */
+  #isHeard(fd: number): boolean {
+    if (fstatSync(fd).nlink < 2) return true;
+    const path = readlinkSync(`/proc/self/fd/${fd}`, "latin1");
+    if (!path.startsWith(this.#rootPath)) return false;
+    return !path.endsWith(" (deleted)") || !path.slice(this.#rootPath.length).includes("/");
   }
 
   /** As editors and databases do it. */
