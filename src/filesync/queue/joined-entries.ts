@@ -2,11 +2,10 @@
  * Which waiting entry takes a later one of the same path in, so that a file that is written all the time has one entry.
  *
  * Always holds: an entry is joined only to one that waits, so that what is sent for it is read after the later change;
- * and only when no command between them touches the path, or for a repair moves a name in its directories. What is not
- * sure is not joined.
+ * and only when no command between them touches the path; a repair only when nothing was renamed between. What is not sure
+ * is not joined.
  */
 import type { TreePath } from "../../ports/mod.ts";
-import { parentPath } from "../tree-path.ts";
 import type { EntryKind, NewEntry, QueuedEntry } from "./entry.ts";
 
 /** A later entry may make an earlier one stronger, never weaker. */
@@ -47,26 +46,17 @@ export class JoinedEntries {
     return STRENGTH[kind] === undefined ? undefined : this.#contents;
   }
 
-  /** A directory takes along paths that would have to be looked for one by one. */
+  /**
+   * A directory takes along paths that would have to be looked for one by one. A repair before any rename sees at the target
+   * what that is still to move, and what a file is called may be a directory's name there by then.
+   */
   #renamed(entry: QueuedEntry): void {
+    this.#repairs.clear();
     if (entry.isDirectory) {
       this.#contents.clear();
-      this.#repairs.clear();
       return;
     }
-    for (const path of [entry.path, entry.from ?? entry.path]) {
-      this.#contents.delete(path);
-      this.#movedIn(path);
-    }
-  }
-
-  /** A repair before it sees what it brings or takes away, wherever that comes from, and one behind it is needed, too. */
-  #movedIn(path: TreePath): void {
-    let above = path;
-    do {
-      const isParent = above === path;
-      above = parentPath(above);
-      if (isParent || this.#repairs.get(above)?.depth === "all") this.#repairs.delete(above);
-    } while (above !== "");
+    this.#contents.delete(entry.path);
+    if (entry.from !== undefined) this.#contents.delete(entry.from);
   }
 }
