@@ -261,6 +261,8 @@ export class Synchronization {
           plants: plants ?? new Set(),
           report: (sentence) => this.#report(sentence),
           drained: () => capture.eventsTold(),
+          lookFor: (path) => capture.lookFor(path),
+          found: () => capture.drained(),
           settled: () => {
             if (session.lanes.every((lane) => lane.isDurable)) this.#journal?.settled();
           },

@@ -69,6 +69,10 @@ export interface TargetLaneParts {
   readonly report: (sentence: string) => void;
   /** Resolves when every event that happened before the call was told. */
   readonly drained: () => Promise<void>;
+  /** The directory of this path is not known: it is looked for. */
+  readonly lookFor: (path: TreePath) => void;
+  /** Resolves when all that was looked for is found and told. */
+  readonly found: () => Promise<void>;
   /** All that was told is at the target, durably. */
   readonly settled: () => void;
 }
@@ -97,6 +101,8 @@ export class TargetLane {
   /** Directories that were repaired too often lately. */
   readonly #late = new Set<DirectoryNode>();
   #repairsSoon = false;
+  /** Something was found in a directory that is not known. */
+  #isLooking = false;
   #kept: KeptAttributes = ALL_KEPT;
   #bulkTurn: Promise<unknown> = Promise.resolve();
   #running: RunningBulk | undefined;
@@ -244,7 +250,7 @@ export class TargetLane {
         queue: this.queue,
         source: this.#scanSource,
         target: this.#scanTarget,
-        placeOf: (each) => placeOf(this.#parts.nodes, each),
+        placeOf: (each) => this.#placeOf(each),
         entryAt,
         isSame: (one, other) => isSameAsKept(this.#kept, one, other),
         deletes: settings.deletes,
@@ -272,12 +278,20 @@ export class TargetLane {
       if (this.#comparesSoon !== undefined) this.#compareNow();
       this.#repairLate();
       await this.#bulkTurn;
+      if (this.#isLooking) await this.#looked();
       if (this.#held !== undefined) throw this.#held;
       if (this.#bulkError !== undefined) throw this.#bulkError;
       if (this.#parts.plants.has("filesync-early-mark")) return;
       await this.queue.mark(event);
       if (this.counters.followUps === followUps && this.#late.size === 0 && this.#waitingBulks === 0) return;
     }
+  }
+
+  /** What was found since then is looked for in the next round. */
+  async #looked(): Promise<void> {
+    this.#isLooking = false;
+    this.counters.followUps += 1;
+    await this.#parts.found();
   }
 
   /** A queue that stays empty is made durable by itself. */
@@ -368,6 +382,7 @@ export class TargetLane {
       clock: this.#parts.clock,
       plants,
       isSame: (one, other) => isSameAsKept(this.#kept, one, other),
+      placeOf: (path) => this.#placeOf(path),
       append: (entry) => void this.queue.append(entry),
       hasRenames: () => this.queue.hasRenames,
       later: (delayMs, action) => {
@@ -383,6 +398,16 @@ export class TargetLane {
       comparing: () => this.#comparing(),
       connectionEnded: (connection) => this.#connections.ended(connection),
     };
+  }
+
+  #placeOf(path: TreePath): SourcePlace | undefined {
+    const { nodes, lookFor } = this.#parts;
+    const place = placeOf(nodes, path);
+    if (place === undefined) {
+      this.#isLooking = true;
+      lookFor(path);
+    }
+    return place;
   }
 
   #doAnew(place: SourcePlace): void {

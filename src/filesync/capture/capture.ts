@@ -90,6 +90,18 @@ export class Capture {
     } while (!this.#isClosed && !(this.#walk.isIdle && this.#moves.isEmpty && this.#checking === undefined));
   }
 
+  /** A comparison found something in a directory that is not known here. Most come by themselves, the others are looked for. */
+  lookFor(path: TreePath): void {
+    if (this.#isClosed) return;
+    let node = this.nodes.root;
+    for (const name of path.split("/")) {
+      const child = node.child(name);
+      if (child === undefined) break;
+      node = child;
+    }
+    this.#mustCheck(node);
+  }
+
   /** Resolves when every event that happened before the call was told, though half a rename may still wait. */
   async eventsTold(): Promise<void> {
     await this.#watch?.drained();
@@ -212,29 +224,39 @@ export class Capture {
     node?.detach();
     const departure = { cookie, directory, name, node, isDirectory, event: this.#number };
     const arrival = this.#moves.depart(departure);
-    // What came first was told of late: its place may have another directory by now.
-    if (isDirectory && node === undefined) this.#mustCheck(directory);
+    // What came first was told of late: either place may have another directory by now.
+    if (isDirectory && (node === undefined || arrival !== undefined)) this.#mustCheck(directory);
     if (isDirectory && arrival !== undefined) this.#mustCheck(arrival.directory);
-    if (arrival !== undefined) this.#renamed(departure, arrival);
+    if (arrival !== undefined && !this.#changedPlaces(departure, arrival)) this.#renamed(departure, arrival);
   }
 
   #arrived(directory: DirectoryNode, { name, cookie, isDirectory }: TreeEvent): void {
     this.#forgetReplaced();
     const arrival = { cookie, directory, name, isDirectory, event: this.#number };
     const departure = this.#moves.arrive(arrival);
-    if (departure === undefined) return;
+    if (departure !== undefined && !this.#changedPlaces(departure, arrival))
+      this.#renamed(departure, arrival);
+  }
+
+  /** Whether this rename is the other half of an exchange; what departed is where it has just come to. */
+  #changedPlaces(
+    { cookie, directory, name, node }: Omit<Departure, "atMs">,
+    arrival: Omit<Arrival, "atMs">,
+  ): boolean {
     const exchange = this.#maybeExchange;
-    if (exchange?.cookie === cookie && isPlace(exchange.origin, directory, name)) {
-      this.#maybeExchange = undefined;
-      if (departure.node !== undefined) {
-        departure.directory.attach(departure.node, departure.name);
-        this.#compareMissed(departure.node);
-      }
-      this.#exchanged(directory, { name, isDirectory, node: exchange.replaced });
-      return;
+    if (exchange?.cookie !== cookie) return false;
+    if (!isPlace(exchange.origin, arrival.directory, arrival.name)) {
+      this.#forgetExchange();
+      return false;
     }
-    if (exchange?.cookie === cookie) this.#forgetExchange();
-    this.#renamed(departure, arrival);
+    this.#maybeExchange = undefined;
+    if (node !== undefined) {
+      this.#forget(directory.child(name));
+      directory.attach(node, name);
+      this.#compareMissed(node);
+    }
+    this.#exchanged(arrival.directory, { ...arrival, node: exchange.replaced });
+    return true;
   }
 
   #renamed(departure: Omit<Departure, "atMs">, arrival: Omit<Arrival, "atMs">): void {
@@ -298,7 +320,10 @@ export class Capture {
       this.#forget(node);
       return;
     }
-    if (node !== undefined) directory.attach(node, name);
+    if (node !== undefined && directory.child(name) !== node) {
+      this.#forget(directory.child(name));
+      directory.attach(node, name);
+    }
     const path = joinPath(above, name);
     if (isDirectory) this.#directoryCame(directory, name, path);
     else this.#change("create", directory, { name, path, isDirectory });

@@ -60,8 +60,10 @@ export class DirectoryNode {
     return this.#children?.values() ?? [];
   }
 
-  /** Puts `node` here under `name`; whatever stood there must have been taken out. */
+  /** Puts `node` here under `name`, and takes it from where it was; another one that stood there is taken out. */
   attach(node: DirectoryNode, name: string): void {
+    node.detach();
+    this.child(name)?.detach();
     node.parent = this;
     node.name = name;
     node.attachedAt = ++moves;

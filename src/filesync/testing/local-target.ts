@@ -17,7 +17,7 @@ import { HardLinks } from "../work/hard-links.ts";
 import { LinkSearch } from "../work/link-search.ts";
 import { SentFiles } from "../work/sent-files.ts";
 import { SourceReads } from "../work/source-reads.ts";
-import type { WorkParts } from "../work/work-parts.ts";
+import { placeOf, type WorkParts } from "../work/work-parts.ts";
 import type { MemoryTree } from "./memory-tree.ts";
 
 export const ABILITIES: TargetAbilities = {
@@ -119,6 +119,7 @@ export function workParts(source: MemoryTree, more: Partial<WorkParts> = {}): Wo
     counters: { copiedFiles: 0, removed: 0, torn: 0, followUps: 0 },
     isSame: (one, other) => isSameAsKept(ALL_KEPT, one, other),
     clock: STANDING_CLOCK,
+    placeOf: (path) => placeOf(nodes, path),
     append: () => undefined,
     later: () => undefined,
     comparing: () => () => undefined,

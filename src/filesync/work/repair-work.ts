@@ -12,7 +12,7 @@ import type { Entry, NewEntry } from "../queue/entry.ts";
 import type { TargetConnection } from "../threads/connection.ts";
 import type { WorkResult } from "../threads/entry-work.ts";
 import { movedPath } from "../tree-path.ts";
-import { entryAt, placeOf, sourcePath, type WorkParts } from "./work-parts.ts";
+import { entryAt, sourcePath, type WorkParts } from "./work-parts.ts";
 
 const DIFFERENCES_MAX = 1024;
 
@@ -54,7 +54,7 @@ export class RepairWork {
           return nothing;
         }
         for (const difference of some) {
-          const place = placeOf(this.#parts.nodes, difference.path);
+          const place = this.#parts.placeOf(difference.path);
           const entry = place === undefined ? undefined : this.#entryOf(difference, place);
           if (entry !== undefined) found.push({ place: place!, entry });
         }

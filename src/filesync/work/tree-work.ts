@@ -12,7 +12,7 @@ import { CopyWork } from "./copy-work.ts";
 import { troubleOfTarget } from "./failure-kinds.ts";
 import { RepairWork } from "./repair-work.ts";
 import { sendPaths } from "./send-paths.ts";
-import { entryAt, placeOf, type WorkParts } from "./work-parts.ts";
+import { entryAt, type WorkParts } from "./work-parts.ts";
 
 /** Directories whose attributes are sent at a time. */
 const SETTLED_MAX = 1024;
@@ -89,7 +89,7 @@ export class TreeWork implements EntryWork {
   }
 
   async #searchOnce(): Promise<void> {
-    const { linkSearch, links, source, excludes, nodes, append, counters, sent, clock } = this.#parts;
+    const { linkSearch, links, source, excludes, placeOf, append, counters, sent, clock } = this.#parts;
     if (!linkSearch.isWanted) return;
     const startedMs = clock.nowMs();
     for (const { attributes, paths, sentTo } of await linkSearch.run(source, excludes)) {
@@ -98,7 +98,7 @@ export class TreeWork implements EntryWork {
       // The others get the content that was sent last.
       const first = paths.reduce((best, path) => (sent.isNewer(path, best) ? path : best), paths[0] ?? "");
       for (const path of paths) {
-        const place = placeOf(nodes, path);
+        const place = placeOf(path);
         if (place === undefined) continue;
         links.seen(attributes, place);
         if (path === first && isLeft) continue;

@@ -36,6 +36,8 @@ export interface WorkParts {
   readonly clock: Clock;
   /** Whether two entries are equal as far as the target can keep what they differ in. */
   isSame(source: ListingEntry, target: ListingEntry): boolean;
+  /** Of a path that a comparison found; undefined: it is compared when its directory has come, or was looked for. */
+  placeOf(path: TreePath): SourcePlace | undefined;
   /** Appends what was found besides. */
   append(entry: NewEntry): void;
   /** Whether directories may stand elsewhere at the target than the last event said. */
@@ -54,10 +56,7 @@ export interface WorkParts {
   repairLater(directory: DirectoryNode): void;
 }
 
-/**
- * The place of a path. Undefined: its directory was moved or removed since the path was seen, or has just come; then it is
- * compared for that.
- */
+/** The place of a path. Undefined: its directory was moved or removed since the path was seen, or is not known yet. */
 export function placeOf(nodes: DirectoryNodes, path: TreePath): SourcePlace | undefined {
   if (path === "") return { directory: nodes.root, name: "" };
   const directory = nodes.at(parentPath(path));
