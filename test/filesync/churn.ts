@@ -206,13 +206,13 @@ export class Churn {
 
   /**
    * The kernel tells of a write by the name that the file was opened with, wherever that is by now. Nobody hears it where
-   * that is outside, or in a directory that is gone; that is told as a limit, and no matter unless the file has other names.
+   * that is outside, or gone; that is told as a limit, and no matter unless the file has other names.
    */
   #isHeard(fd: number): boolean {
-    if (fstatSync(fd).nlink < 2) return true;
     const path = readlinkSync(`/proc/self/fd/${fd}`, "latin1");
-    if (!path.startsWith(this.#rootPath)) return false;
-    return !path.endsWith(" (deleted)") || !path.slice(this.#rootPath.length).includes("/");
+    const { nlink } = fstatSync(fd);
+    if (path.endsWith(" (deleted)")) return nlink === 0;
+    return path.startsWith(this.#rootPath) || nlink === 1;
   }
 
   /** As editors and databases do it. */
