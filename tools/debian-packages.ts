@@ -31,6 +31,9 @@ export const debianPackages: readonly DebianPackage[] = [
   { name: "unison", proof: "unison" },
   { name: "lsyncd", proof: "lsyncd" },
   { name: "rsync", proof: "rsync" },
+  { name: "iproute2", proof: "ip" },
+  { name: "exfat-fuse", proof: "mount.exfat-fuse" },
+  { name: "exfatprogs", proof: "mkfs.exfat" },
 ];
 
 /** Installs what is missing and possible; says on stderr what it does and what stays missing. */

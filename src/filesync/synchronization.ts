@@ -6,7 +6,7 @@
  * calls: SOURCE_MISSING, MASS_DELETION, CANCELLED, SHUTTING_DOWN.
  */
 import { asRopewalkError, RopewalkError } from "../base/errors.ts";
-import type { AppendFile, Clock, FileAttributes, Random, SourceTree, Timer } from "../ports/mod.ts";
+import type { AppendFile, Clock, Random, RootAttributes, SourceTree, Timer } from "../ports/mod.ts";
 import { Capture } from "./capture/capture.ts";
 import type { Change } from "./capture/change.ts";
 import { ChangeJournal } from "./capture/change-journal.ts";
@@ -74,7 +74,7 @@ export class Synchronization {
   #ending: Promise<void> = Promise.resolve();
   #state: "starting" | "running" | "source-missing" | "failed" = "starting";
   #error: RopewalkError | undefined;
-  #root: FileAttributes | undefined;
+  #root: RootAttributes | undefined;
   #isPaused = false;
   #isStopped = false;
   #acceptsOther = false;
@@ -308,7 +308,9 @@ export class Synchronization {
     if (root.kind !== "directory")
       throw new RopewalkError("SOURCE_MISSING", `${this.#parts.source} is no directory.`);
     const before = this.#root;
-    const isOther = before !== undefined && (before.inode !== root.inode || before.device !== root.device);
+    const isOther =
+      before !== undefined &&
+      (before.inode !== root.inode || before.device !== root.device || before.fileSystem !== root.fileSystem);
     if (isOther && !this.#acceptsOther)
       throw new RopewalkError(
         "SOURCE_MISSING",

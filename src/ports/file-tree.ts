@@ -177,9 +177,14 @@ export interface TreeWatch {
   close(): Promise<void>;
 }
 
+export interface RootAttributes extends FileAttributes {
+  /** What tells its file system from another one that was given the same device number later, where that is known. */
+  readonly fileSystem?: string | undefined;
+}
+
 export interface SourceTree {
   /** The root's own attributes; NOT_FOUND, NOT_A_DIRECTORY (INVALID_ARGUMENT). */
-  root(): Promise<FileAttributes>;
+  root(): Promise<RootAttributes>;
   /** Events reach `listener` in batches, in their order, from now on. Watches are set by `scan`. Once. */
   watch(listener: (events: readonly TreeEvent[]) => void): Promise<TreeWatch>;
   scan(request: ScanRequest): Promise<ScanResult>;

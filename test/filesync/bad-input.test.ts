@@ -4,9 +4,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { AT_FDCWD, OPEN_DIRECTORY, treeCalls } from "../../src/host/file-tree/tree-calls.ts";
-import { undoAtExit } from "../support/leftovers.ts";
 import { needs } from "../support/needs.ts";
-import { runProgram, tryProgram } from "../support/run-program.ts";
+import { runProgram } from "../support/run-program.ts";
+import { SmallMount } from "../support/small-mount.ts";
 import { TemporaryFolder } from "../support/temporary-folder.ts";
 import { LocalReplica } from "./local-replica.ts";
 import { treeDifferences } from "./tree-differences.ts";
@@ -25,27 +25,6 @@ function folders(folder: TemporaryFolder): { source: string; target: string } {
   const [source, target] = [folder.file("source"), folder.file("target")];
   for (const path of [source, target]) mkdirSync(path);
   return { source, target };
-}
-
-/** A file system of its own in memory. */
-class SmallMount implements AsyncDisposable {
-  readonly path: string;
-  readonly #forget: () => void;
-
-  private constructor(path: string) {
-    this.path = path;
-    this.#forget = undoAtExit(() => void runProgram("umount", ["-l", path]).catch(() => undefined));
-  }
-
-  static async on(path: string, sizeBytes: number): Promise<SmallMount> {
-    await runProgram("mount", ["-t", "tmpfs", "-o", `size=${sizeBytes}`, "tmpfs", path]);
-    return new SmallMount(path);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await tryProgram("umount", ["-l", this.path]);
-    this.#forget();
-  }
 }
 
 const tools = needs("rsync", "getfattr");
@@ -78,7 +57,7 @@ test(
 test("a source that is unmounted removes nothing at the target", mounts, async () => {
   using folder = new TemporaryFolder();
   const { source, target } = folders(folder);
-  await using _mount = await SmallMount.on(source, 2 ** 24);
+  await using _mount = await SmallMount.tmpfs(source, 2 ** 24);
   for (let index = 0; index < 20; index += 1) writeFileSync(`${source}/file${index}`, "content");
   await using replica = new LocalReplica({ source, target });
   await replica.settled();
@@ -119,7 +98,7 @@ test(
 test("a target that is full says so, and goes on by itself when there is room", mounts, async () => {
   using folder = new TemporaryFolder();
   const { source, target } = folders(folder);
-  await using _mount = await SmallMount.on(target, 2 ** 20);
+  await using _mount = await SmallMount.tmpfs(target, 2 ** 20);
   writeFileSync(`${source}/ballast`, Buffer.alloc(600_000));
   await using replica = new LocalReplica({ source, target });
   await replica.settled();
@@ -137,7 +116,7 @@ test(
   async () => {
     using folder = new TemporaryFolder();
     const { source, target } = folders(folder);
-    await using _mount = await SmallMount.on(target, 2 ** 24);
+    await using _mount = await SmallMount.tmpfs(target, 2 ** 24);
     await using replica = new LocalReplica({ source, target });
     await replica.settled();
     await runProgram("mount", ["-o", "remount,ro", target]);

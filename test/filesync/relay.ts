@@ -13,6 +13,8 @@ export class Relay implements AsyncDisposable {
   /** Where to connect to; undefined: the target is down. */
   target: () => number | undefined = () => undefined;
   mode: RelayMode = "open";
+  /** What becomes of bytes on their way to the target, or back, in place. */
+  change: (bytes: Buffer, way: "there" | "back") => void = () => {};
 
   private constructor(server: Server) {
     this.#server = server;
@@ -42,6 +44,8 @@ export class Relay implements AsyncDisposable {
       return;
     }
     const far = connect(port, "127.0.0.1");
+    near.on("data", (bytes: Buffer) => this.change(bytes, "there"));
+    far.on("data", (bytes: Buffer) => this.change(bytes, "back"));
     this.#pass(near, far);
     this.#pass(far, near);
     near.resume();

@@ -25,6 +25,8 @@ export interface DaemonOptions {
   readonly environment?: Record<string, string>;
   /** A command in front of the daemon's, such as strace and its options. */
   readonly wrapper?: readonly string[];
+  /** A network namespace of `ip netns`, for the daemon and its command line. Its `httpUrl` reaches nothing from here. */
+  readonly namespace?: string;
 }
 
 export interface Endpoints {
@@ -96,11 +98,12 @@ export class Daemon implements AsyncDisposable {
       "--peer",
       "127.0.0.1:0",
     ];
-    const { poolSize, flags, wrapper, environment } = this.#options;
+    const { poolSize, flags, wrapper, environment, namespace } = this.#options;
     if (poolSize !== undefined) serve.push("--pool-size", poolSize);
     const setpriv = findProgram("setpriv");
     const leash = setpriv === undefined ? [] : [setpriv, "--pdeathsig", "KILL"];
-    const [program, ...parameters] = [...leash, ...(wrapper ?? []), ...serve, ...(flags ?? [])] as [string];
+    const around = [...leash, ...inNamespace(namespace), ...(wrapper ?? [])];
+    const [program, ...parameters] = [...around, ...serve, ...(flags ?? [])] as [string];
     const child = spawn(program, parameters, {
       env: { ...process.env, ...environment },
       stdio: ["ignore", "pipe", "pipe"],
@@ -142,6 +145,7 @@ export class Daemon implements AsyncDisposable {
   }
 
   async #healthy(): Promise<boolean> {
+    if (this.#options.namespace !== undefined) return (await this.tryCli("volume", "list")).code === 0;
     try {
       return (await fetch(`${this.httpUrl}/healthz`)).ok;
     } catch {
@@ -234,17 +238,23 @@ export class Daemon implements AsyncDisposable {
 
   /** Runs `ropewalk …` against this daemon; standard output, or a rejection if it exits with other than 0. */
   cli(...parameters: string[]): Promise<string> {
-    return runProgram(command, parameters, { environment: this.#cliEnvironment() });
+    const [program, ...words] = this.#cliWords(parameters);
+    return runProgram(program, words, { environment: this.#cliEnvironment() });
   }
 
   /** The same, with whatever exit code. */
   tryCli(...parameters: string[]): Promise<ProgramResult> {
-    return tryProgram(command, parameters, { environment: this.#cliEnvironment() });
+    const [program, ...words] = this.#cliWords(parameters);
+    return tryProgram(program, words, { environment: this.#cliEnvironment() });
   }
 
   /** The same with `--json`, parsed. */
   async json(...parameters: string[]): Promise<unknown> {
     return JSON.parse(await this.cli(...parameters, "--json"));
+  }
+
+  #cliWords(parameters: readonly string[]): [string, ...string[]] {
+    return [...inNamespace(this.#options.namespace), command, ...parameters] as [string, ...string[]];
   }
 
   #cliEnvironment(): Record<string, string> {
@@ -266,4 +276,9 @@ export class Daemon implements AsyncDisposable {
     await this.kill();
     this.#folder?.[Symbol.dispose]();
   }
+}
+
+/** It becomes the program itself, with the same id. */
+function inNamespace(namespace: string | undefined): string[] {
+  return namespace === undefined ? [] : ["ip", "netns", "exec", namespace];
 }

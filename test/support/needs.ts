@@ -1,6 +1,7 @@
 // What a test needs from the machine: programs, Debian's Python module for NBD, FUSE, root.
 // A test whose needs are not met is skipped with the reason, and with CI=true it fails instead, because a
 // green run must mean that everything ran.
+import { spawnSync } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
 import { findProgram } from "../../tools/find-program.ts";
 
@@ -8,6 +9,7 @@ import { findProgram } from "../../tools/find-program.ts";
 const special: Record<string, { present: () => boolean; advice: string }> = {
   root: { present: () => process.getuid?.() === 0, advice: "must run as root" },
   fuse: { present: () => existsSync("/dev/fuse"), advice: "needs /dev/fuse" },
+  "network link": { present: canLink, advice: "needs network namespaces, veth and tbf of the kernel" },
   loop: { present: () => existsSync("/dev/loop-control"), advice: "needs loop devices" },
   "python3-libnbd": {
     present: () => existsSync("/usr/lib/python3/dist-packages/nbd.py"),
@@ -20,8 +22,8 @@ const special: Record<string, { present: () => boolean; advice: string }> = {
 };
 
 /**
- * Options for a test that needs programs (`"qemu-img"`) or one of `root`, `fuse`, `loop`, `python3-libnbd`,
- * `qemu-block-extra`.
+ * Options for a test that needs programs (`"qemu-img"`) or one of `root`, `fuse`, `loop`, `network link`,
+ * `python3-libnbd`, `qemu-block-extra`.
  *
  *     test("qemu-img reads a volume", needs("qemu-img"), async () => { … });
  *
@@ -39,4 +41,11 @@ function missingReason(thing: string): string | undefined {
   const entry = special[thing];
   if (entry) return entry.present() ? undefined : entry.advice;
   return findProgram(thing) ? undefined : `needs ${thing} in PATH`;
+}
+
+/** Tried in a namespace that goes with the process. */
+function canLink(): boolean {
+  const shape = "tbf rate 10mbit burst 32kbit latency 50ms";
+  const tried = `ip link add link0 type veth peer name link1 && tc qdisc add dev link0 root ${shape}`;
+  return spawnSync("unshare", ["--net", "sh", "-c", tried]).status === 0;
 }

@@ -1,7 +1,7 @@
 // A real sshd on a loopback port of its own, with keys made for it in a folder, and a configuration for `ssh` that
 // knows both. Ended by its pid with the test, or with this process.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { userInfo } from "node:os";
 import { findProgram } from "../../tools/find-program.ts";
@@ -19,9 +19,15 @@ export interface SshServer extends AsyncDisposable {
   readonly user: string;
   /** For `ssh -F`: the key that opens the server, and the server's own. */
   readonly configFile: string;
+  /** Kills the processes that serve connections; the server itself goes on. How many. */
+  killConnections(): number;
 }
 
-export async function startSshServer(folder: TemporaryFolder): Promise<SshServer> {
+/** `environment`: of what is run by it. */
+export async function startSshServer(
+  folder: TemporaryFolder,
+  { environment = {} }: { readonly environment?: Record<string, string> } = {},
+): Promise<SshServer> {
   const port = await freePort();
   const user = userInfo().username;
   for (const name of ["host-key", "user-key"])
@@ -36,6 +42,8 @@ export async function startSshServer(folder: TemporaryFolder): Promise<SshServer
     "UsePAM no",
     "PasswordAuthentication no",
     "PermitRootLogin prohibit-password",
+    "MaxStartups 100",
+    ...Object.entries(environment).map(([name, value]) => `SetEnv "${name}=${value}"`),
   ];
   writeFileSync(folder.file("sshd_config"), settings.join("\n") + "\n");
   const client = [
@@ -67,6 +75,11 @@ export async function startSshServer(folder: TemporaryFolder): Promise<SshServer
     port,
     user,
     configFile: folder.file("ssh_config"),
+    killConnections: () => {
+      const pids = child.pid === undefined ? [] : childrenOf(child.pid);
+      for (const pid of pids) process.kill(pid, "SIGKILL");
+      return pids.length;
+    },
     async [Symbol.asyncDispose]() {
       child.kill();
       await over;
@@ -105,4 +118,20 @@ function answers(port: number): Promise<boolean> {
     });
     socket.on("error", () => resolve(false));
   });
+}
+
+function childrenOf(parent: number): number[] {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => parentOf(pid) === parent);
+}
+
+function parentOf(pid: number): number | undefined {
+  try {
+    // Behind the name, which may hold anything: the state, then the parent.
+    const status = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return Number(status.slice(status.lastIndexOf(")") + 2).split(" ")[1]);
+  } catch {
+    // It has ended.
+    return undefined;
+  }
 }

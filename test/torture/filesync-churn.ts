@@ -6,6 +6,7 @@ import { burstRun } from "../filesync/burst-run.ts";
 import { churnRun } from "../filesync/churn-run.ts";
 import { gitWork } from "../filesync/git-work.ts";
 import { LocalReplica } from "../filesync/local-replica.ts";
+import { slowLinkRun } from "../filesync/slow-link-run.ts";
 import { treeDifferences } from "../filesync/tree-differences.ts";
 import { TemporaryFolder } from "../support/temporary-folder.ts";
 import type { Checks } from "./checks.ts";
@@ -52,4 +53,17 @@ export async function filesyncTrees({ seed }: { readonly seed: number }, checks:
   await replica.settled(USR_MS_MAX);
   checks.say(`${USR}: ${((performance.now() - startedMs) / 1000).toFixed(0)} s`);
   checks.check(`${USR} arrives as it is`, await treeDifferences(USR, target));
+}
+
+/** Two daemons and a link of 10 Mbit/s that is away for so long that the connections over it are given up. */
+export async function filesyncLink(
+  { megabytes, seed }: { readonly megabytes: number; readonly seed: number },
+  checks: Checks,
+): Promise<void> {
+  const say = (line: string) => checks.say(line);
+  const problems = await slowLinkRun({ megabytes, troubles: "long", seed, say });
+  checks.check(
+    "after a link that was away twice the target equals the source, and the link saw TLS only",
+    problems,
+  );
 }

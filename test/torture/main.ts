@@ -2,7 +2,7 @@
 // the exit code is 1 if M > 0; a failed run says the seed that repeats its choices (not the timing).
 import { parseArgs } from "node:util";
 import { Checks } from "./checks.ts";
-import { filesyncBurst, filesyncChurn, filesyncTrees } from "./filesync-churn.ts";
+import { filesyncBurst, filesyncChurn, filesyncLink, filesyncTrees } from "./filesync-churn.ts";
 import { filesyncTorture } from "./filesync-torture.ts";
 import { forgeries } from "./forgeries.ts";
 import { imageWalk } from "./image-walk.ts";
@@ -16,7 +16,11 @@ const USAGE = `usage: npm run torture -- nbd [--kills N] [--seed N]
        npm run torture -- filesync [--kills N] [--seed N]
        npm run torture -- filesync-churn [--seeds A..B]
        npm run torture -- filesync-burst [--seed N]
-       npm run torture -- filesync-trees [--seed N]`;
+       npm run torture -- filesync-trees [--seed N]
+       npm run torture -- filesync-link [--megabytes N] [--seed N]`;
+
+/** A larger first copy than some minutes of 10 Mbit/s proves no more. */
+const LINK_MEGABYTES = 60;
 
 interface Choice {
   readonly kills: number;
@@ -40,6 +44,8 @@ const scenarios: Record<string, (choice: Choice, checks: Checks) => Promise<void
   "filesync-churn": ({ seeds }, checks) => filesyncChurn({ seeds }, checks),
   "filesync-burst": ({ seed }, checks) => filesyncBurst({ seed }, checks),
   "filesync-trees": ({ seed }, checks) => filesyncTrees({ seed }, checks),
+  "filesync-link": ({ megabytes, seed }, checks) =>
+    filesyncLink({ megabytes: Math.min(megabytes, LINK_MEGABYTES), seed }, checks),
 };
 
 function usageError(sentence: string): never {

@@ -322,6 +322,21 @@ test("a directory that cannot be read is told, and the others are watched", asyn
   assert.ok(captured.isWatched("b"));
 });
 
+test("a directory that could not be read is compared when its attributes change, and watched from then on", async () => {
+  const captured = new Captured({ a: "/" });
+  captured.tree.unreadable.set("a", "EACCES");
+  await captured.capture.begin();
+  captured.tree.happened("attributes", "a", { isDirectory: true });
+  await captured.pass();
+  assert.deepEqual(captured.failures, ["a EACCES", "a EACCES"]);
+  captured.told();
+  captured.tree.unreadable.clear();
+  captured.tree.happened("attributes", "a", { isDirectory: true });
+  await captured.pass();
+  assert.deepEqual(captured.told(), ["attribute a", "repair a all"]);
+  assert.ok(captured.isWatched("a"));
+});
+
 test("all that happened before the call is told when it is drained", async () => {
   const captured = await begun({ f: "x" });
   captured.tree.drained = async () => {

@@ -159,6 +159,7 @@ export class Capture {
         break;
       case "attributes":
         this.#change("attribute", node, { name, path, isDirectory });
+        if (isDirectory) this.#perhapsReadable(node.child(name));
         break;
       case "deleted":
         if (isDirectory) this.#forget(node.child(name));
@@ -199,6 +200,11 @@ export class Capture {
       const place = { directory: node, name: "" };
       this.#parts.listener.changed({ kind: "repair", place, path, depth, isDirectory: true });
     });
+  }
+
+  /** A directory that could not be read may be from now on. */
+  #perhapsReadable(node: DirectoryNode | undefined): void {
+    if (node !== undefined && node.watch === undefined) this.#compare(node, "all");
   }
 
   #forget(node: DirectoryNode | undefined): void {

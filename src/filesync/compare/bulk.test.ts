@@ -113,7 +113,7 @@ test("a bulk that would remove more than half of the target and more than 100 re
 });
 
 test("a hundred removals, or half of the target, pass without a question; all with leave", async () => {
-  const few = new TestBulk(new MemoryTree(), new MemoryTree(many(100)));
+  const few = new TestBulk(new MemoryTree({ left: "x" }), new MemoryTree(many(100)));
   assert.equal((await few.run()).removed, 100);
   const half = new TestBulk(new MemoryTree(many(150)), new MemoryTree({ ...many(150), ...many(150, "old") }));
   assert.equal((await half.run()).removed, 150);
@@ -169,4 +169,11 @@ test("a bulk waits while its share of the queue is full", async () => {
   assert.ok([...bulk.queued.queue.entries()].length < 1000);
   bulk.queued.queue.close();
   await assert.rejects(running, { code: "SHUTTING_DOWN" });
+});
+
+test("an empty source removes nothing, as it may not be mounted, unless that is meant", async () => {
+  const [source, target] = [new MemoryTree(), new MemoryTree({ f: "x" })];
+  await assert.rejects(new TestBulk(source, target).run(), { code: "MASS_DELETION" });
+  assert.deepEqual(target.paths, ["f"]);
+  assert.equal((await new TestBulk(source, target, { allowDeletes: true }).run()).removed, 1);
 });

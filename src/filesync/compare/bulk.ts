@@ -12,7 +12,13 @@ import { type DeletesPolicy, hasOtherNames, type ListingEntry } from "../../wire
 import { type SourcePlace, sourcePathOf } from "../capture/change.ts";
 import type { CommandQueue } from "../queue/command-queue.ts";
 import type { NewEntry } from "../queue/entry.ts";
-import { type SyncMode, TreeComparison, type TreeDifference, type TreeScan } from "./tree-comparison.ts";
+import {
+  type ComparisonProgress,
+  type SyncMode,
+  TreeComparison,
+  type TreeDifference,
+  type TreeScan,
+} from "./tree-comparison.ts";
 
 /** The guard lets so many removals pass without a question. */
 const REMOVALS_FREE = 100;
@@ -119,7 +125,7 @@ export class Bulk {
       this.progress.isCounted = true;
       await this.#appendLater(this.#attributes);
       await this.#appendLinks();
-      if (deletes !== "keep") held = await this.#guard(comparison.progress.targetEntries);
+      if (deletes !== "keep") held = await this.#guard(comparison.progress);
       for (let tries = 1; held !== undefined && tries < GUARD_TRIES_MAX; tries += 1)
         held = await this.#lookAgain();
       if (deletes !== "keep" && held === undefined) await this.#remove();
@@ -138,7 +144,7 @@ export class Bulk {
     const comparison = this.#comparison();
     for await (const differences of comparison.differences())
       for (const difference of differences) if (difference.kind === "extra") await this.#take(difference);
-    return this.#guard(comparison.progress.targetEntries);
+    return this.#guard(comparison.progress);
   }
 
   /** What it would do, and nothing is done. At most some thousand changes are told. */
@@ -306,9 +312,11 @@ export class Bulk {
   }
 
   /** How many files and directories would go; more than half of the target is more than anybody meant. */
-  async #guard(targetEntries: number): Promise<RopewalkError | undefined> {
+  async #guard({ sourceEntries, targetEntries }: ComparisonProgress): Promise<RopewalkError | undefined> {
     if (this.#hasTooMany) return tooMany();
     if (this.#options.allowDeletes || this.#removals.length === 0) return undefined;
+    // Just as it looks when it is not mounted.
+    if (sourceEntries === 0 && this.#options.path === "") return emptied();
     let count = this.#removals.length;
     /** What is in directories that would go was not counted with the target's entries. */
     let inside = 0;
@@ -354,6 +362,13 @@ export class Bulk {
 
 function linkKey(attributes: FileAttributes): string | undefined {
   return hasOtherNames(attributes) ? `${attributes.device}:${attributes.inode}` : undefined;
+}
+
+function emptied(): RopewalkError {
+  return new RopewalkError(
+    "MASS_DELETION",
+    "The source is empty and the target is not, so nothing was removed. Mount the source if it is not; if everything is meant to go, run the synchronization with --allow-deletes.",
+  );
 }
 
 function tooMany(): RopewalkError {

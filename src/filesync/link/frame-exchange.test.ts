@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { RopewalkError } from "../../base/errors.ts";
-import type { ByteStream, StreamReceiver } from "../../ports/mod.ts";
+import type { ByteStream, Peer, StreamReceiver } from "../../ports/mod.ts";
 import { FrameReader, packError, packReply, packRequest, readRequest } from "../../wire/filesync/mod.ts";
 import { FrameExchange } from "./frame-exchange.ts";
 
 /** The other end: what was written, and what it takes. */
 class TestStream implements ByteStream {
-  readonly peer = { kind: "tcp", loopback: true, description: "test" } as const;
+  peer: Peer = { kind: "tcp", loopback: true, description: "test" };
   readonly written: Uint8Array[][] = [];
   takes = true;
   state: "open" | "ended" | "destroyed" = "open";
@@ -100,6 +100,25 @@ test("when the connection ends, what was asked and what is asked later is UNREAC
   await assert.rejects(asked, isCode("UNREACHABLE"));
   await assert.rejects(exchange.ask({ type: "sync" }), isCode("UNREACHABLE"));
   assert.equal((await exchange.closed)?.code, "UNREACHABLE");
+});
+
+test("a program's end is told with its own words, which come behind its last byte", async () => {
+  const exchange = new FrameExchange("ssh://there/copy");
+  const stream = new TestStream();
+  stream.peer = { kind: "process", loopback: false, description: "test" };
+  exchange.receiver.opened(stream);
+  const asked = exchange.ask({ type: "sync" });
+  exchange.receiver.ended();
+  assert.equal(stream.state, "ended");
+  exchange.receiver.closed(new RopewalkError("UNREACHABLE", "Permission denied"));
+  await assert.rejects(asked, /ssh:\/\/there\/copy: Permission denied/);
+});
+
+test("where the other end of a socket says no more, what was asked is UNREACHABLE at once", async () => {
+  const { exchange } = opened();
+  const asked = exchange.ask({ type: "sync" });
+  exchange.receiver.ended();
+  await assert.rejects(asked, isCode("UNREACHABLE"));
 });
 
 test("why a connection could not be made is told with its code", async () => {

@@ -42,6 +42,7 @@ export class FrameExchange implements Exchange {
   readonly #closed = new Deferred<RopewalkError | undefined>();
   readonly #sender = new StreamSender();
   #isDirect = false;
+  #isProcess = false;
   #nextId = 1;
   #error: RopewalkError | undefined;
   #isClosed = false;
@@ -57,7 +58,7 @@ export class FrameExchange implements Exchange {
       received: (length) => this.#received(length),
       drained: () => this.#sender.drained(),
       secured: () => undefined,
-      ended: () => this.#break(this.#unreachable("the target closed the connection")),
+      ended: () => this.#over(),
       closed: (error) => this.#break(this.#reasonOf(error)),
     };
   }
@@ -99,6 +100,7 @@ export class FrameExchange implements Exchange {
       stream.destroy();
       return;
     }
+    this.#isProcess = stream.peer.kind === "process";
     this.#sender.opened(stream);
     this.#ready.resolve();
   }
@@ -134,6 +136,12 @@ export class FrameExchange implements Exchange {
     this.#waiting.delete(frame.id);
     if (reply instanceof RopewalkError) waiting.reply.reject(reply);
     else waiting.reply.resolve(reply);
+  }
+
+  /** The end of a program says why, a moment after its last byte. */
+  #over(): void {
+    if (this.#isProcess) this.#sender.end();
+    else this.#break(this.#unreachable("the target closed the connection"));
   }
 
   #break(error: RopewalkError): void {

@@ -23,6 +23,8 @@ export function isOfOtherContent({ errno }: FileFailure): boolean {
 
 /** What fails one file and will fail the next one too: the target as a whole cannot be used for now. */
 export function troubleOfTarget({ errno, path, doing }: FileFailure): RopewalkError | undefined {
+  // Some file systems say EIO of nodes that they cannot have. A disk that fails says it of the next file, too.
+  if (doing === "mknod" && errno === "EIO") return undefined;
   const what = `${doing} of ${shownPath(path)} at the target: ${errno}`;
   switch (errno) {
     case "ENOSPC":
@@ -32,11 +34,17 @@ export function troubleOfTarget({ errno, path, doing }: FileFailure): RopewalkEr
         `The target is full (${what}); make room, and it goes on by itself.`,
       );
     case "EROFS":
-      return new RopewalkError("READ_ONLY", `The target is read-only (${what}).`);
+      return new RopewalkError(
+        "READ_ONLY",
+        `The target is read-only (${what}); make it writable, and it goes on by itself.`,
+      );
     case "EIO":
     case "ENODEV":
     case "ENXIO":
-      return new RopewalkError("IO_ERROR", `The target's disk fails (${what}).`);
+      return new RopewalkError(
+        "IO_ERROR",
+        `The target's disk fails (${what}); look at its machine's log. It is tried again.`,
+      );
     default:
       return undefined;
   }

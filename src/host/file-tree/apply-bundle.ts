@@ -3,7 +3,8 @@
  *
  * Always holds: what can be seen happens in the order of the operations; one that fails does not stop the others. Paths
  * are worked on in directories opened below the root; a name made is a temporary first, then renamed over what is there.
- * What is in the way and must go goes by the policy: removed (mirror), moved (trash), or EEXIST (keep).
+ * What is in the way and must go goes by the policy: removed (mirror), moved (trash), or EEXIST (keep). Where the file
+ * system takes names for the same that differ in case, nothing is done under a name that stands there in another spelling.
  */
 import { constants } from "node:fs";
 import type { TreePath } from "../../ports/file-tree.ts";
@@ -22,6 +23,7 @@ import {
   ENOENT,
   ENOTDIR,
   ENOTEMPTY,
+  ENOTUNIQ,
   EPERM,
   ESTALE,
   errnoName,
@@ -137,6 +139,7 @@ class BundleRun {
       this.#fail(-EPERM, "work on a name of Ropewalk's own", path);
       return;
     }
+    if (this.#job.target.abilities.foldsCase && this.#isSpeltOtherwise(operation)) return;
     this.#lost.at(this.#index, path);
     switch (operation.op) {
       case "makeDirectory":
@@ -166,6 +169,27 @@ class BundleRun {
         this.#change(operation);
         break;
     }
+  }
+
+  /** Whether the operation is not to be done, as one of its names stands there in another spelling. */
+  #isSpeltOtherwise(operation: Operation): boolean {
+    const { op } = operation;
+    const paths =
+      op === "rename"
+        ? isRespelling(operation)
+          ? [operation.from]
+          : [operation.from, operation.to]
+        : op === "link"
+          ? [operation.existing, operation.path]
+          : [operation.path];
+    const other = paths
+      .map((path) => this.#directories.otherSpelling(path))
+      .find((found) => found !== undefined);
+    if (other === undefined) return false;
+    if (op === "file") this.#content.discard(this.#index);
+    // What is to be removed was never made.
+    if (op !== "remove") this.#fail(-ENOTUNIQ, "use a name that stands there in another spelling", paths[0]!);
+    return true;
   }
 
   /** The directory that a name is made in; undefined after a failure was told. */
@@ -252,7 +276,11 @@ class BundleRun {
       operation.op === "symlink"
         ? treeCalls.symlinkat(operation.target, directory.fd, temporary)
         : this.#makeSpecial(directory.fd, temporary, attributes);
-    if (!this.#check(made, operation.op === "symlink" ? "symlink" : "mknod", path)) return;
+    if (!this.#check(made, operation.op === "symlink" ? "symlink" : "mknod", path)) {
+      // A file system that has no such thing may leave an empty file.
+      treeCalls.unlinkat(directory.fd, temporary);
+      return;
+    }
     const before = { hasExtended: directory.handsAclOn && operation.op === "special" };
     this.#checkStep(
       makeAttributes(new NamedHolder(directory.fd, temporary), before, operation, this.#lost),
@@ -320,7 +348,8 @@ class BundleRun {
 
   /** Two names of one file: rename does nothing then, and both stay. */
   #dropSecondName(source: TargetDirectory, from: TreePath, directory: TargetDirectory, to: TreePath): void {
-    if (from === to || treeCalls.statat(source.fd, nameOf(from)) < 0) return;
+    if (from === to || (this.#job.target.abilities.foldsCase && isRespelling({ from, to }))) return;
+    if (treeCalls.statat(source.fd, nameOf(from)) < 0) return;
     const { inode } = lastStatus;
     if (treeCalls.statat(directory.fd, nameOf(to)) === 0 && lastStatus.inode === inode)
       treeCalls.unlinkat(source.fd, nameOf(from));
@@ -426,6 +455,12 @@ class BundleRun {
     treeCalls.close(fd);
     this.#check(result, operation.op === "truncate" ? "truncate" : "write", path);
   }
+}
+
+/** Whether a file gets the same name in other letters. */
+function isRespelling({ from, to }: { readonly from: TreePath; readonly to: TreePath }): boolean {
+  const folded = (path: TreePath) => Buffer.from(path, "latin1").toString().toLowerCase();
+  return parentOf(from) === parentOf(to) && folded(from) === folded(to);
 }
 
 /** The handler of a target's thread. PROTOCOL_ERROR */

@@ -19,8 +19,12 @@ export const {
 export const { ESTALE, E2BIG, ENOSPC, ENAMETOOLONG, ENOSYS, ENOTEMPTY, ELOOP, ENODATA, EOPNOTSUPP } =
   constants.errno;
 
+/** Node does not name it. */
+export const ENOTUNIQ = 76;
+
 const names = new Map(Object.entries(constants.errno).map(([name, errno]) => [errno, name]));
 names.set(EAGAIN, "EAGAIN");
+names.set(ENOTUNIQ, "ENOTUNIQ");
 names.set(EOPNOTSUPP, "EOPNOTSUPP");
 
 /** Of a call's result: `ENOENT` for -2. */

@@ -9,7 +9,7 @@ import { RopewalkError } from "../../base/errors.ts";
 import type { FileFailure, HashRequest, TreePath } from "../../ports/file-tree.ts";
 import { readOperation } from "../../wire/filesync/mod.ts";
 import { makeAttributes, OpenHolder } from "./apply-attributes.ts";
-import { EEXIST, EINTR, EISDIR, ENOENT, EPERM, errnoName } from "./errno-names.ts";
+import { EEXIST, EINTR, EISDIR, ENOENT, ENOTUNIQ, EPERM, errnoName } from "./errno-names.ts";
 import { dataRange } from "./file-content.ts";
 import { hashBlocks } from "./hash-blocks.ts";
 import { lastStatus } from "./last-status.ts";
@@ -146,12 +146,25 @@ export function commitFile(job: CommitJob): Handed<CommittedFile> {
   const step = makeAttributes(new OpenHolder(fd), { hasExtended: true }, operation, lost);
   const synced = target.durability === "batch" ? treeCalls.fdatasync(fd) : 0;
   if (synced < 0) return failed(synced, "fdatasync");
+  if (target.abilities.foldsCase && isSpeltOtherwise(job))
+    return failed(-ENOTUNIQ, "use a name that stands there in another spelling");
   const placed = place(job);
   if (placed < 0) return failed(placed, "rename");
   isPlaced = true;
   return step === undefined
     ? copied({ failure: undefined, isPlaced, lost: lost.all })
     : failed(step.result, step.doing);
+}
+
+function isSpeltOtherwise({ target, path }: CommitJob): boolean {
+  return withRoot(target.root, (root) => {
+    const directories = new TargetDirectories(root);
+    try {
+      return directories.otherSpelling(path) !== undefined;
+    } finally {
+      directories.close();
+    }
+  });
 }
 
 function place(job: CommitJob): number {

@@ -7,8 +7,9 @@
  */
 
 import { RopewalkError } from "../../base/errors.ts";
-import type { FileAttributes, TreePath } from "../../ports/mod.ts";
+import type { RootAttributes, TreePath } from "../../ports/mod.ts";
 import { lastStatus } from "./last-status.ts";
+import { fileSystemStatus } from "./target-calls.ts";
 import { AT_FDCWD, OPEN_DIRECTORY, treeCalls } from "./tree-calls.ts";
 import { treeError } from "./tree-error.ts";
 
@@ -34,13 +35,17 @@ function rootError(call: string, path: string, cause: number): RopewalkError {
 }
 
 /** What stands at the root's path now. NOT_FOUND, INVALID_ARGUMENT (no directory), PERMISSION_DENIED, IO_ERROR */
-export function rootAttributes(path: string): FileAttributes {
+export function rootAttributes(path: string): RootAttributes {
   const fd = treeCalls.openat(AT_FDCWD, path, OPEN_DIRECTORY);
   if (fd < 0) throw rootError("open", path, fd);
   const result = treeCalls.fstat(fd);
+  const fileSystem = fileSystemStatus(fd);
   treeCalls.close(fd);
   if (result < 0) throw rootError("statx", path, result);
-  return lastStatus.attributes(0);
+  return {
+    ...lastStatus.attributes(0),
+    fileSystem: typeof fileSystem === "number" ? undefined : fileSystem.id,
+  };
 }
 
 export class OpenedRoot {

@@ -446,6 +446,29 @@ test("another directory in the root's place, or none, fails every call", async (
   assert.equal((await tree.stat(["file"]))[0]!.sizeBytes, 1);
 });
 
+test(
+  "the root of another file system that has the device and the inode of the one before is told from it",
+  needs("root"),
+  async (t) => {
+    const { path } = await temporaryTree(t);
+    const mounted = async () => {
+      execFileSync("mount", ["-t", "tmpfs", "tmpfs", path]);
+      try {
+        const tree = await openSourceTree(path, { threads: 1 });
+        const [root, again] = [await tree.root(), await tree.root()];
+        await tree.close();
+        assert.equal(root.fileSystem, again.fileSystem);
+        return root;
+      } finally {
+        execFileSync("umount", [path]);
+      }
+    };
+    const [first, second] = [await mounted(), await mounted()];
+    assert.equal(first.inode, second.inode);
+    assert.notEqual(first.fileSystem, second.fileSystem);
+  },
+);
+
 test("a root that is none is refused", async (t) => {
   const { path } = await temporaryTree(t);
   writeFileSync(join(path, "file"), "");

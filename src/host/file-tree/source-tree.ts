@@ -12,6 +12,7 @@ import type {
   FileAttributes,
   PackRequest,
   PackResult,
+  RootAttributes,
   ScanRequest,
   ScanResult,
   SourceFile,
@@ -85,7 +86,7 @@ class HostSourceTree implements SourceTree {
     this.#groups = options.groups;
   }
 
-  async root(): Promise<FileAttributes> {
+  async root(): Promise<RootAttributes> {
     return this.#threads.run("root", await realTreePath(this.#path));
   }
 

@@ -1,5 +1,5 @@
 /**
- * Linux calls that only a target needs, beside those of `tree-calls.ts`: what the file system is.
+ * The Linux call that says what file system a tree is on, beside those of `tree-calls.ts`.
  *
  * Always holds: as in `tree-calls.ts`, a result is what the call did, or the negated errno.
  */
@@ -17,10 +17,13 @@ const address = addressOf(memory);
 export interface FileSystemStatus {
   readonly nameBytesMax: number;
   readonly isReadOnly: boolean;
+  /** What tells it from others, in hexadecimal; zeros where it does not say. */
+  readonly id: string;
 }
 
-/** Of the file system that the descriptor is on. struct statfs, all of 8 bytes: namelen is the 9th, flags the 11th. */
+/** Of the file system that the descriptor is on. struct statfs, all of 8 bytes: fsid is the 8th, namelen the 9th, flags the 11th. */
 export function fileSystemStatus(fd: number): FileSystemStatus | number {
   if ((fstatfs(fd, address) as number) < 0) return -koffi.errno();
-  return { nameBytesMax: words[16]!, isReadOnly: (words[20]! & ST_RDONLY) !== 0 };
+  const id = Buffer.from(memory.subarray(56, 64)).toString("hex");
+  return { id, nameBytesMax: words[16]!, isReadOnly: (words[20]! & ST_RDONLY) !== 0 };
 }

@@ -49,6 +49,8 @@ export function nameOf(path: TreePath): string {
 export class TargetDirectories {
   readonly #root: OpenedRoot;
   readonly #open = new Map<TreePath, TargetDirectory>();
+  /** Directories that stand there as they are spelt. */
+  readonly #spelt = new Set<TreePath>();
   /** Forgotten, but perhaps still in use by the operation that is under way. */
   readonly #forgotten: TargetDirectory[] = [];
 
@@ -82,10 +84,26 @@ export class TargetDirectories {
     return made < 0 && made !== -EEXIST ? made : this.open(path);
   }
 
+  /**
+   * The part of the path that stands there in another spelling, which the file system takes for the same, as letters of
+   * the other case: it is another file's or directory's name.
+   */
+  otherSpelling(path: TreePath): TreePath | undefined {
+    if (path === "" || this.#spelt.has(path)) return undefined;
+    const above = parentOf(path);
+    const found = this.otherSpelling(above);
+    if (found !== undefined) return found;
+    const directory = this.open(above);
+    if (typeof directory === "number") return undefined;
+    this.#spelt.add(above);
+    return isOtherSpelling(directory.fd, nameOf(path)) ? path : undefined;
+  }
+
   /** After names of directories may have become others. What was opened can be used until `settle`. */
   forget(): void {
     this.#forgotten.push(...this.#open.values());
     this.#open.clear();
+    this.#spelt.clear();
   }
 
   /** Between operations: closes what was forgotten. */
@@ -98,4 +116,14 @@ export class TargetDirectories {
     this.forget();
     this.settle();
   }
+}
+
+/** Whether the name is there, though no entry of the directory is spelt so. */
+function isOtherSpelling(directory: number, name: string): boolean {
+  if (treeCalls.statat(directory, name) < 0) return false;
+  const fd = treeCalls.openBeneath(directory, "", OPEN_DIRECTORY);
+  if (fd < 0) return false;
+  const inside = treeCalls.readNames(fd);
+  treeCalls.close(fd);
+  return typeof inside !== "number" && !inside.names.includes(name);
 }
