@@ -200,7 +200,7 @@ export class TreeChurn {
   async #rewrite(path: TreePath): Promise<void> {
     const { random, pause } = this.#options;
     for (let times = random.between(1, 3); times > 0; times--) {
-      const content = this.#tree.at(path).content.slice();
+      const content = new Uint8Array(this.#tree.at(path).content);
       if (content.length < largeBytes) content.set(this.#bytes(content.length));
       else content.set(this.#bytes(1000), random.between(0, content.length - 1000));
       await this.#set(path, content);

@@ -211,3 +211,16 @@ test("a renamed file that has other names at the source, and none at the target,
   await work.run([entryOf(parts, "rename", "b", { from: "a" })], connection);
   assert.equal(parts.linkSearch.isWanted, true);
 });
+
+test("what was written by a name whose directory is gone is sent under the file's other names", async () => {
+  const source = new MemoryTree({ d: "/", "d/a": "x" });
+  source.link("d/a", "b");
+  const { parts, connection, work } = await bothEnds(source, new MemoryTree({ d: "/", "d/a": "x", b: "x" }));
+  const place = { directory: parts.nodes.at("d")!, name: "a" };
+  for (const each of [place, { directory: parts.nodes.root, name: "b" }])
+    parts.links.seen((await source.stat(["b"]))[0]!, each);
+  const entry = entryOf(parts, "write", "d/a", { place });
+  place.directory.detach();
+  const result = await work.run([entry], connection);
+  assert.deepEqual(result.append.map(described), ["write b"]);
+});

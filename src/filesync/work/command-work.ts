@@ -74,6 +74,7 @@ export class CommandWork {
     for (const entry of entries) {
       const path = sourcePath(entry);
       if (path !== undefined) items.push({ entry, path });
+      else if (what === "content") gathered.append.push(...this.#underOtherNames(entry));
     }
     const result = await sendPaths({
       source,
