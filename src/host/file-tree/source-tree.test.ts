@@ -310,8 +310,9 @@ test("a file that grows while it is read is said to have changed", async (t) => 
   writeFileSync(join(path, "one"), Buffer.alloc(2 * MIB));
   let packed: PackResult["packed"][number] | undefined;
   await whileAgain({ path, what: "append" }, async () => {
-    // On a busy machine the other thread may stand still for one of the four reads.
-    for (let turn = 0; turn < 1000 && packed?.changedWhileRead !== true; turn += 1) {
+    // On a busy machine the other thread may stand still for one of the four reads, or for a second.
+    for (const endMs = performance.now() + 20_000; performance.now() < endMs; ) {
+      if (packed?.changedWhileRead === true) break;
       const result = await pack(tree, ["one"], 4 * MIB);
       packed = result.packed[0];
       if (packed!.isLarge) truncateSync(join(path, "one"), 2 * MIB);
