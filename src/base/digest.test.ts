@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { xxh3 } from "@node-rs/xxhash";
 import { digest128, writeDigest128 } from "./digest.ts";
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
@@ -18,4 +19,18 @@ test("digests of one content differ by their seed and not by where they are writ
   const digests = seeds.map((seed) => hex(digest128(bytes, seed)));
   assert.equal(hex(memory), `ee${digests.join("")}ee`);
   assert.equal(new Set(digests).size, seeds.length);
+});
+
+test("a content of any length has the digest of its seed, whatever seed was used before", () => {
+  const bytes = Uint8Array.from({ length: 70_000 }, (_, index) => (index * 31) ^ (index >> 8));
+  const seeds = [0, 7, 2 ** 32 - 1, Number.MAX_SAFE_INTEGER];
+  for (const length of [1, 16, 17, 128, 240, 241, 512, 1024, 1025, 70_000])
+    for (const seed of [...seeds, ...seeds]) {
+      const expected = xxh3.xxh128(bytes.subarray(0, length), BigInt(seed)).toString(16).padStart(32, "0");
+      assert.equal(
+        hex(digest128(bytes.subarray(0, length), seed)),
+        expected,
+        `${length} bytes, seed ${seed}`,
+      );
+    }
 });

@@ -328,7 +328,8 @@ export class Churn {
   #special(): void {
     const kinds = isRoot ? [0o010000, 0o140000, 0o020000, 0o060000] : [0o010000, 0o140000];
     const kind = this.#of(kinds);
-    const device = kind === 0o020000 || kind === 0o060000 ? 7 * 2 ** 32 + this.#below(300) : 0;
+    // A number that no driver has: what is opened for writing is nobody's disk.
+    const device = kind === 0o020000 || kind === 0o060000 ? 4095 * 2 ** 32 + this.#below(300) : 0;
     treeCalls.mknodat(this.#root, this.#file(), kind | 0o600, device);
   }
 

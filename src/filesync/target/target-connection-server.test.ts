@@ -168,6 +168,48 @@ test("nothing more is read while the peer does not take its replies", async () =
   assert.equal(served.isPaused, false);
 });
 
+test("content that waits to be written keeps its memory; what was written leaves it to what comes", async () => {
+  const served = await new Served().entered();
+  const written: Uint8Array[] = [];
+  let busy = new Deferred();
+  served.tree.begin = async () => ({
+    write: async (_offset, bytes) => {
+      await busy.promise;
+      written.push(bytes);
+      assert.ok(bytes.every((byte) => byte === bytes[0]));
+    },
+    keep: async () => undefined,
+    commit: async () => undefined,
+    abort: async () => undefined,
+  });
+  served.ask({ type: "begin", path: "f" });
+  await served.clock.step(0);
+  const ask = (...fills: number[]) => {
+    for (const fill of fills)
+      served.ask({ type: "write", handle: 1, offset: 0, bytes: new Uint8Array(2 ** 20).fill(fill) });
+  };
+  ask(1, 2);
+  await served.clock.step(0);
+  busy.resolve();
+  await served.clock.step(0);
+  assert.deepEqual([written.map(([byte]) => byte), served.errors], [[1, 2], []]);
+  const before = new Set(written.splice(0).map(({ buffer }) => buffer));
+  busy = new Deferred();
+  ask(3, 4, 5);
+  busy.resolve();
+  await served.clock.step(0);
+  assert.deepEqual(
+    written.map(([byte]) => byte),
+    [3, 4, 5],
+  );
+  assert.deepEqual(written.map(({ buffer }) => before.has(buffer)).sort(), [false, true, true]);
+  served.ask({ type: "keepAlive" });
+  await served.clock.step(0);
+  ask(6);
+  await served.clock.step(0);
+  assert.ok(!written.slice(0, 3).some(({ buffer }) => buffer === written[3]!.buffer));
+});
+
 test("a peer that says no HELLO in time, or nothing for long, is cut", async () => {
   const silent = new Served().open();
   await silent.clock.step(10_000);

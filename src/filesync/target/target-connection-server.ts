@@ -108,7 +108,12 @@ export class TargetConnectionServer {
     this.#requests += 1;
     this.#bytes += bytes;
     try {
-      const reply = await this.#session.handle(readRequest(frame));
+      const request = readRequest(frame);
+      const reply = await this.#session.handle(request);
+      // Their bytes were written, or copied.
+      if (request.type === "write" || request.type === "apply") this.#reader.giveBack(frame);
+      // It comes now and then whatever else does: what is still needed is soon there again.
+      else if (request.type === "keepAlive") this.#reader.shrink();
       if (this.#session.isAdmitted) this.#reader.bytesMax = FRAME_BYTES_MAX;
       if (!this.#isClosed) this.#sender.send(packReply(frame.id, reply));
     } catch (error) {

@@ -79,6 +79,35 @@ test("on a main connection copies, scans, hashes and keep-alives overtake what t
   await Promise.all([long, late]);
 });
 
+test("on a main connection parts of a file that nobody sees yet are written beside what takes long, its commit is not", async () => {
+  const tree = new MemoryTree({ f: "old" });
+  const session = await sessionOf(tree, "main");
+  await session.handle({ type: "begin", path: "f" });
+  const busy = new Deferred();
+  tree.before = (call) => (call === "sync" ? busy.promise : undefined);
+  const long = session.handle({ type: "sync" });
+  const { attributes } = await tree.open("f");
+  const packed = packOperation({
+    op: "file",
+    path: "f",
+    attributes,
+    extended: new Uint8Array(),
+    extents: [],
+  });
+  const commit = session.handle({ type: "commit", handle: 1, packed });
+  await turn();
+  const parts = [
+    session.handle({ type: "write", handle: 1, offset: 0, bytes: Buffer.from("N") }),
+    session.handle({ type: "keep", handle: 1, offset: 1, length: 2 }),
+  ];
+  await turn();
+  assert.deepEqual(tree.calls.slice(-2), ["write 0 1", "keep 1 2"]);
+  assert.equal(tree.text("f"), "old");
+  busy.resolve();
+  await Promise.all([long, commit, ...parts]);
+  assert.equal(tree.text("f"), "Nld");
+});
+
 test("a request that fails holds up none behind it", async () => {
   const tree = new MemoryTree();
   const session = await sessionOf(tree, "main");

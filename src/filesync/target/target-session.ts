@@ -2,8 +2,9 @@
  * The target's end of one connection: requests become calls of the tree, replies say what came of them.
  *
  * Always holds: nothing but HELLO is answered before HELLO is done; requests of a main connection are carried out one
- * after another in their order, but for those that only look or say of themselves that they may run beside others; those of
- * a sync connection beside each other. Files that were begun end with the connection. Errors: as replies; PROTOCOL_ERROR ends it.
+ * after another in their order, but for those that only look, write a file that nobody sees yet, or say of themselves that
+ * they may run beside others; those of a sync connection beside each other. Files that were begun end with the connection.
+ * Errors: as replies; PROTOCOL_ERROR ends it.
  */
 import { RopewalkError } from "../../base/errors.ts";
 import type { TargetFile, TargetTree } from "../../ports/mod.ts";
@@ -147,8 +148,9 @@ export class TargetSession {
   }
 }
 
-/** Whether it may be carried out beside others: it only looks, or says so. */
+const FREE: ReadonlySet<Request["type"]> = new Set(["keepAlive", "scan", "hashes", "write", "keep"]);
+
+/** Whether it may be carried out beside others: it only looks, is about a file that nobody sees yet, or says so. */
 function isFree(request: Request): boolean {
-  if (request.type === "apply") return request.isUnordered === true;
-  return request.type === "keepAlive" || request.type === "scan" || request.type === "hashes";
+  return FREE.has(request.type) || (request.type === "apply" && request.isUnordered === true);
 }

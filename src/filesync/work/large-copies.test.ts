@@ -58,6 +58,119 @@ test("a full copy does not look at what the target has", async () => {
   assert.deepEqual(ends.sent(), [`0 ${mebibyte}`, `${mebibyte} ${2 * 128 * 1024}`]);
 });
 
+test("of a block that differs little is sent, and few hashes are asked for", async () => {
+  const base = content(320);
+  const changed = content(320);
+  changed.fill(0xee, 1_000_001, 1_000_001 + 65_536);
+  const ends = await bothEnds(changed, base);
+  let hashes = 0;
+  const asked = ends.target.hashes.bind(ends.target);
+  ends.target.hashes = async (path, request) => {
+    const reply = await asked(path, request);
+    hashes += reply.length;
+    return reply;
+  };
+  await (await ends.begin()).goOn("f", never);
+  assert.ok(ends.isEqual());
+  const from = 1_000_001 - (1_000_001 % 16_384);
+  assert.deepEqual(ends.sent(), [`${from} ${5 * 16_384}`]);
+  assert.ok(hashes <= (80 + 64) * 16, `${hashes} bytes of hashes for 40 MiB`);
+});
+
+test("of a file that grew what is behind the old end is sent without being compared", async () => {
+  const ends = await bothEnds(content(20), content(10));
+  let compared = 0;
+  const asked = ends.target.hashes.bind(ends.target);
+  ends.target.hashes = (path, request) => {
+    compared = Math.max(compared, request.offset + request.length);
+    return asked(path, request);
+  };
+  await (await ends.begin()).goOn("f", never);
+  assert.ok(ends.isEqual());
+  assert.equal(compared, 10 * 128 * 1024);
+  assert.deepEqual(ends.sent().toSorted(), [
+    `${10 * 128 * 1024} ${mebibyte}`,
+    `${18 * 128 * 1024} ${2 * 128 * 1024}`,
+  ]);
+});
+
+test("a file that is the same at both ends is not written, and has its attributes set", async () => {
+  const ends = await bothEnds(content(200), content(200));
+  ends.target.nodes.get("f")!.seconds = 5;
+  ends.source.nodes.get("f")!.mode = 0o600;
+  const copy = await ends.begin();
+  assert.equal((await copy.goOn("f", always)).what, "putBack");
+  const before = ends.target.nodes.get("f");
+  assert.equal((await copy.goOn("f", never)).what, "done");
+  assert.deepEqual([ends.target.nodes.get("f"), before?.mode], [before, 0o600]);
+  assert.ok(!ends.target.calls.some((call) => call.startsWith("begin")));
+  assert.equal(copy.bytes, 200 * 128 * 1024);
+  assert.equal(ends.source.openFiles, 0);
+});
+
+test("a file of the same size and time with other content is sent", async () => {
+  const base = content(200);
+  base.fill(0xee, 128 * 1024 * 150, 128 * 1024 * 151);
+  const ends = await bothEnds(content(200), base);
+  ends.target.nodes.get("f")!.seconds = 5;
+  assert.equal((await (await ends.begin()).goOn("f", never)).what, "done");
+  assert.ok(ends.isEqual());
+  assert.deepEqual(ends.sent(), [`${128 * 1024 * 150} ${128 * 1024}`]);
+  assert.deepEqual([ends.source.openFiles, ends.target.openFiles], [0, 0]);
+});
+
+test("a file that becomes another at the target after it was compared is compared anew", async () => {
+  const ends = await bothEnds(content(12), content(12));
+  ends.target.nodes.get("f")!.seconds = 5;
+  ends.target.before = (call) => {
+    if (call === "apply") ends.target.write("f", content(3), 6);
+  };
+  assert.equal((await (await ends.begin()).goOn("f", never)).what, "done");
+  assert.ok(ends.isEqual());
+});
+
+test("a file with several names gets a file of its own, also where its content is the same", async () => {
+  const ends = await bothEnds(content(12), content(12));
+  ends.target.nodes.get("f")!.seconds = 5;
+  ends.target.link("f", "other");
+  await (await ends.begin()).goOn("f", never);
+  assert.notEqual(ends.target.nodes.get("f"), ends.target.nodes.get("other"));
+});
+
+test("where data ends is asked once for a file without holes", async () => {
+  const ends = await bothEnds(content(80));
+  const open = ends.source.open.bind(ends.source);
+  let asked = 0;
+  ends.source.open = async (path) => {
+    const file = await open(path);
+    return {
+      ...file,
+      dataAt: (offset) => {
+        asked += 1;
+        return file.dataAt(offset);
+      },
+    };
+  };
+  await (await ends.begin()).goOn("f", never);
+  assert.ok(ends.isEqual());
+  assert.equal(asked, 1);
+});
+
+test("at most six parts of a file are under way", async () => {
+  const ends = await bothEnds(content(80));
+  let [writing, most] = [0, 0];
+  ends.target.before = async (call) => {
+    if (call !== "write") return;
+    writing += 1;
+    most = Math.max(most, writing);
+    await new Promise(setImmediate);
+    writing -= 1;
+  };
+  await (await ends.begin()).goOn("f", never);
+  assert.ok(ends.isEqual());
+  assert.equal(most, 6);
+});
+
 test("holes are not sent, with a base or without", async () => {
   const sparse = new Uint8Array(20 * mebibyte);
   sparse.fill(7, 15 * mebibyte, 15 * mebibyte + 4096);

@@ -116,6 +116,12 @@ function copyRange(fd: number, old: number, from: number, end: number): void {
   }
 }
 
+/** A handler. What fails here fails the sync of the commit, too. */
+export function startWriteback(fd: number): Handed<undefined> {
+  treeCalls.startWriteback(fd);
+  return copied(undefined);
+}
+
 export interface CommitJob extends LargeFile {
   readonly target: TargetReference;
   readonly path: TreePath;

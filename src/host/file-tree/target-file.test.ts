@@ -2,8 +2,13 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { Deferred } from "../../base/deferred.ts";
 import { packOperation } from "../../wire/filesync/mod.ts";
+import { OpenedTargetFile } from "./target-file.ts";
+import type { TargetReference } from "./target-job.ts";
+import type { TargetJobs } from "./target-thread.ts";
 import { fileOf, temporaryTarget } from "./testing/temporary-target.ts";
+import { TreeThreads } from "./tree-threads.ts";
 
 const MIB = 2 ** 20;
 
@@ -78,4 +83,89 @@ test("hashes of what stands at a path are the same whatever threads make them, a
     [(await tree.hashes("d", request)).length, (await tree.hashes("no", request)).length],
     [0, 0],
   );
+});
+
+/** Its jobs do nothing, but take until they are told to end where that is asked. */
+class RecordingThreads extends TreeThreads<TargetJobs> {
+  readonly jobs: string[] = [];
+  readonly holds = new Map<keyof TargetJobs, Deferred>();
+  isPlaced = true;
+
+  constructor() {
+    super({ script: new URL("file:///none") });
+  }
+
+  hold(name: keyof TargetJobs): Deferred {
+    const held = new Deferred();
+    this.holds.set(name, held);
+    return held;
+  }
+
+  override async run(name: keyof TargetJobs): Promise<never> {
+    this.jobs.push(name);
+    await this.holds.get(name)?.promise;
+    const { isPlaced } = this;
+    return (name === "commit" ? { failure: undefined, isPlaced, lost: [] } : undefined) as never;
+  }
+}
+
+function recordedFile(durability: TargetReference["durability"]) {
+  const threads = new RecordingThreads();
+  const file = new OpenedTargetFile(
+    { directory: -1, fd: -1, old: -1, temporary: "" },
+    {
+      threads,
+      target: { durability } as TargetReference,
+      path: "f",
+      nowMs: () => 0,
+      news: () => [],
+      closed: () => undefined,
+    },
+  );
+  return { threads, file };
+}
+
+test("the disk writes a large file while the rest comes, one call at a time, and the commit waits for it", async () => {
+  const { threads, file } = recordedFile("batch");
+  const writeback = threads.hold("writeback");
+  await file.keep(0, 15 * MIB);
+  assert.deepEqual(threads.jobs, ["keep"]);
+  await file.keep(15 * MIB, MIB);
+  await file.keep(16 * MIB, 32 * MIB);
+  assert.deepEqual(threads.jobs.splice(0), ["keep", "keep", "writeback", "keep"]);
+  const committed = file.commit(commitOf("f", 48 * MIB));
+  await new Promise(setImmediate);
+  assert.deepEqual(threads.jobs, []);
+  writeback.resolve();
+  await committed;
+  await file.abort();
+  assert.deepEqual(threads.jobs, ["commit", "end"]);
+});
+
+test("a commit waits until its temporary is removed, but not until what it replaced is freed", async () => {
+  for (const isPlaced of [true, false]) {
+    const { threads, file } = recordedFile("batch");
+    threads.isPlaced = isPlaced;
+    const end = threads.hold("end");
+    let isCommitted = false;
+    const committed = file.commit(commitOf("f", 1)).then(() => {
+      isCommitted = true;
+    });
+    let isClosed = false;
+    const closed = new Promise(setImmediate)
+      .then(() => file.abort())
+      .then(() => {
+        isClosed = true;
+      });
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.deepEqual([isCommitted, isClosed], [isPlaced, false]);
+    end.resolve();
+    await Promise.all([committed, closed]);
+  }
+});
+
+test("a target that need not be durable leaves writing to the kernel", async () => {
+  const { threads, file } = recordedFile("none");
+  await file.keep(0, 64 * MIB);
+  assert.deepEqual(threads.jobs, ["keep"]);
 });

@@ -2,7 +2,8 @@
  * A large file on its way to its name.
  *
  * Always holds: its descriptors are closed once, after the last call that uses them; without a commit that placed it the
- * temporary is removed. Content goes from the caller's memory to the kernel by Node's own threads, uncopied.
+ * temporary is removed. Content goes from the caller's memory to the kernel by Node's own threads, uncopied. The disk
+ * writes while the rest comes, so that the commit waits for little.
  */
 import { write } from "node:fs";
 import { promisify } from "node:util";
@@ -15,6 +16,8 @@ import type { TargetJobs } from "./target-thread.ts";
 import type { TreeThreads } from "./tree-threads.ts";
 
 const writeFrom = promisify(write);
+/** So much is handed to the disk at a time. */
+const WRITEBACK_BYTES = 16 * 2 ** 20;
 
 export interface TargetFileOptions {
   readonly threads: TreeThreads<TargetJobs>;
@@ -32,6 +35,8 @@ export class OpenedTargetFile implements TargetFile {
   readonly #underWay = new Set<Promise<unknown>>();
   #ending: Promise<void> | undefined;
   #isPlaced = false;
+  #unwrittenBytes = 0;
+  #isWritingBack = false;
 
   constructor(file: LargeFile, options: TargetFileOptions) {
     this.#file = file;
@@ -57,15 +62,19 @@ export class OpenedTargetFile implements TargetFile {
         });
         at += bytesWritten;
       }
+      this.#came(bytes.length);
     });
   }
 
   keep(offset: number, length: number): Promise<void> {
     const { fd, old } = this.#file;
-    return this.#whileOpen(() => this.#options.threads.run("keep", { fd, old, offset, length }));
+    return this.#whileOpen(async () => {
+      await this.#options.threads.run("keep", { fd, old, offset, length });
+      this.#came(length);
+    });
   }
 
-  /** After all writes that were begun. Whatever comes of it, the file is closed then. */
+  /** After all writes that were begun. Whatever comes of it, nothing can be done with the file then. */
   async commit(packed: Uint8Array): Promise<FileFailure | undefined> {
     await Promise.allSettled(this.#underWay);
     const { threads, target, path, nowMs, news } = this.#options;
@@ -81,13 +90,29 @@ export class OpenedTargetFile implements TargetFile {
       if (failure !== undefined || fresh === undefined) return failure;
       return { path: fresh.path, errno: fresh.errno, doing: fresh.doing };
     } finally {
-      await this.abort();
+      const ended = this.abort();
+      // To free what was replaced takes the kernel long where that was large; nobody has to wait for it but `close`.
+      if (this.#isPlaced) ended.catch(() => undefined);
+      else await ended;
     }
   }
 
   abort(): Promise<void> {
     this.#ending ??= this.#end();
     return this.#ending;
+  }
+
+  #came(bytes: number): void {
+    this.#unwrittenBytes += bytes;
+    const { threads, target } = this.#options;
+    if (target.durability !== "batch" || this.#isWritingBack || this.#unwrittenBytes < WRITEBACK_BYTES)
+      return;
+    this.#unwrittenBytes = 0;
+    this.#isWritingBack = true;
+    const ended = () => {
+      this.#isWritingBack = false;
+    };
+    this.#whileOpen(() => threads.run("writeback", this.#file.fd)).then(ended, ended);
   }
 
   async #end(): Promise<void> {

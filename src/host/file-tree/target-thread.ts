@@ -1,7 +1,7 @@
 /** A thread of a target tree: does the jobs of `target-tree.ts`, one after the other. */
 import { applyBundle } from "./apply-bundle.ts";
 import { GroupSync } from "./group-sync.ts";
-import { beginFile, commitFile, endFile, hashPath, keepRange } from "./large-file-jobs.ts";
+import { beginFile, commitFile, endFile, hashPath, keepRange, startWriteback } from "./large-file-jobs.ts";
 import { rootAttributes, withRoot } from "./opened-root.ts";
 import { removeLeftovers } from "./remove-tree.ts";
 import { type ScanJob, scanDirectories } from "./scan-directories.ts";
@@ -40,6 +40,7 @@ const handlers = {
   stat: statPaths,
   begin: beginFile,
   keep: keepRange,
+  writeback: startWriteback,
   commit: commitFile,
   end: endFile,
   hash: hashPath,

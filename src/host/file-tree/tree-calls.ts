@@ -40,6 +40,7 @@ const RESOLVE_BENEATH_WITHOUT_LINKS = 0x08 | 0x04 | 0x02;
 const STATX_BASIC = 0x7ff;
 const FICLONERANGE = 0x4020940d;
 const UTIME_OMIT = 2 ** 30 - 2;
+const SYNC_FILE_RANGE_WRITE = 2;
 const FALLOC_FL_KEEP_SIZE = 1;
 const FALLOC_FL_PUNCH_HOLE = 2;
 const SEEK = { data: 3, hole: 4 } as const;
@@ -80,6 +81,7 @@ const call = {
   lseek: libc.func("int64_t lseek(int fd, int64_t offset, int whence)"),
   fdatasync: libc.func("int fdatasync(int fd)"),
   fsync: libc.func("int fsync(int fd)"),
+  syncFileRange: libc.func("int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)"),
   syncfs: libc.func("int syncfs(int fd)"),
   fstatfs: libc.func("int fstatfs(int fd, uintptr_t to)"),
 };
@@ -336,6 +338,11 @@ export const treeCalls = {
   seek(fd: number, offset: number, to: keyof typeof SEEK): number {
     const found = Number(call.lseek(fd, offset, SEEK[to]));
     return found < 0 ? -koffi.errno() : found;
+  },
+
+  /** sync_file_range: the disk begins to write what is not written of the file. An error of that is told by `fdatasync`. */
+  startWriteback(fd: number): number {
+    return checked(call.syncFileRange(fd, 0, 0, SYNC_FILE_RANGE_WRITE));
   },
 
   fdatasync(fd: number): number {

@@ -1,14 +1,16 @@
 /**
  * Takes the bytes of one direction of a connection as they come and hands out whole frames.
  *
- * Always holds: at most one frame's payload (a reply's: those of its frames) is kept; its length is checked before memory
- * is taken for it. Bytes that are no frame throw PROTOCOL_ERROR, now and ever after: where the next frame begins is then
- * unknown, and the connection has to end.
+ * Always holds: at most one frame's payload (a reply's: those of its frames) is kept, and as much memory as
+ * `payload-memory.ts` keeps of payloads that were given back; a length is checked before memory is taken for it. Bytes that
+ * are no frame throw PROTOCOL_ERROR, now and ever after: where the next frame begins is then unknown, and the connection
+ * has to end.
  */
 import { assert } from "../../base/assert.ts";
 import { RopewalkError } from "../../base/errors.ts";
 import { FrameType, REPLY_FRAMES_MAX } from "./constants.ts";
 import { FLAG_MORE, FRAME_HEADER_BYTES, type Frame } from "./frame.ts";
+import { PayloadMemory } from "./payload-memory.ts";
 
 export type { Frame } from "./frame.ts";
 
@@ -33,6 +35,7 @@ export class FrameReader {
   readonly #takes: "requests" | "replies" | undefined;
   readonly #header = new Uint8Array(FRAME_HEADER_BYTES);
   readonly #view = new DataView(this.#header.buffer);
+  readonly #memory = new PayloadMemory();
   #headerFilled = 0;
   /** Of the frame whose header is whole. */
   #payload: Uint8Array | undefined;
@@ -80,6 +83,19 @@ export class FrameReader {
     return this.#payload.subarray(this.#payloadFilled);
   }
 
+  /**
+   * Takes a payload back of which nobody looks at a byte any more: a later frame is read into the same memory. Whoever keeps
+   * his payloads does not call it.
+   */
+  giveBack({ payload }: Frame): void {
+    this.#memory.giveBack(payload);
+  }
+
+  /** Gives up what was given back: nothing large is expected for a while. */
+  shrink(): void {
+    this.#memory.clear();
+  }
+
   /** `length` bytes from the start of `target()` were filled. */
   filled(length: number): Frame[] {
     assert(
@@ -113,7 +129,7 @@ export class FrameReader {
     }
     // An empty frame that says that more comes could be repeated for ever without a byte of reply.
     if (flags === FLAG_MORE && length === 0) this.#fail("a frame without payload says that more comes");
-    this.#payload = memory(length);
+    this.#payload = this.#memory.take(length);
     this.#payloadFilled = 0;
   }
 
@@ -135,7 +151,7 @@ export class FrameReader {
 
   #joined(last: Uint8Array): Uint8Array {
     if (this.#before.length === 0) return last;
-    const whole = memory(this.#beforeBytes + last.length);
+    const whole = this.#memory.take(this.#beforeBytes + last.length);
     let position = 0;
     for (const payload of [...this.#before, last]) {
       whole.set(payload, position);
@@ -157,10 +173,4 @@ export class FrameReader {
     this.#before = [];
     throw this.#error;
   }
-}
-
-/** Not zeroed where that would cost: it is filled wholly before anybody sees it. */
-function memory(bytes: number): Uint8Array {
-  if (bytes < DIRECT_BYTES_MIN) return new Uint8Array(bytes);
-  return new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer);
 }

@@ -23,7 +23,7 @@ export const FLAG_MORE = 1;
 export interface Frame {
   readonly type: number;
   readonly id: number;
-  /** Memory of its own. */
+  /** Memory of its own, until it is given back to the reader. */
   readonly payload: Uint8Array;
 }
 
