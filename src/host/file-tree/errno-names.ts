@@ -15,6 +15,7 @@ export const {
   EMFILE,
   ENFILE,
   ENXIO,
+  ERANGE,
 } = constants.errno;
 export const { ESTALE, E2BIG, ENOSPC, ENAMETOOLONG, ENOSYS, ENOTEMPTY, ELOOP, ENODATA, EOPNOTSUPP } =
   constants.errno;

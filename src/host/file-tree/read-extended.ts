@@ -49,3 +49,11 @@ export function extendedAt(directory: number, name: string): Uint8Array | number
 export function extendedHashOf(packed: Uint8Array | number): number {
   return typeof packed === "number" ? 1 : extendedHash(packed);
 }
+
+/** Whether any change of them gives the file a new change time: the kernel makes some of these up, as its policy says. */
+export function hasTimedChanges(packed: Uint8Array | number): boolean {
+  if (typeof packed === "number") return false;
+  return (
+    packed.length === 0 || !Buffer.from(packed.buffer, packed.byteOffset, packed.length).includes("security.")
+  );
+}

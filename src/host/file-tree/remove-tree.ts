@@ -50,9 +50,13 @@ function removeFull(directory: number, name: string, device: number): number {
 /** Removes temporaries of sessions that are not among `live`, from an open directory. How many. */
 export function removeLeftovers(fd: number, live: readonly string[]): number {
   const inside = treeCalls.readNames(fd);
-  if (typeof inside === "number") return 0;
+  return typeof inside === "number" ? 0 : removeLeftoverNames(fd, inside.names, live);
+}
+
+/** The same where the names are known. */
+export function removeLeftoverNames(fd: number, names: readonly string[], live: readonly string[]): number {
   let removed = 0;
-  for (const name of inside.names) {
+  for (const name of names) {
     const session = sessionOf(name);
     if (session !== undefined && !live.includes(session) && removeName(fd, name) === 0) removed += 1;
   }

@@ -3,16 +3,19 @@
  *
  * Always holds: a watch is set before a directory is read, so that what changes afterwards has an event. A directory of
  * which an entry cannot be looked at is a failure as a whole: a listing without the entry would look like its removal.
- * Own names and excluded paths are passed over.
+ * Own names and excluded paths are passed over; of a target's, temporaries of dead sessions are removed first.
  */
 import { RopewalkError } from "../../base/errors.ts";
 import type { FileAttributes, FileFailure, ScanResult, TreePath } from "../../ports/mod.ts";
-import { type FinishedListing, ListingWriter, linkHash, OWN_PREFIX } from "../../wire/filesync/mod.ts";
+import { type ListingSummary, ListingWriter, linkHash, OWN_PREFIX } from "../../wire/filesync/mod.ts";
 import { AttributesTable } from "./attributes-table.ts";
+import { DirectoryEntries } from "./directory-entries.ts";
 import { E2BIG, ELOOP, ENOENT, ENOTDIR, errnoName } from "./errno-names.ts";
-import { lastStatus } from "./last-status.ts";
+import { KnownDirectories } from "./known-directories.ts";
+import { type FileStatus, lastStatus } from "./last-status.ts";
 import { type OpenedRoot, type RootReference, withRoot } from "./opened-root.ts";
-import { extendedAt, extendedHashOf, extendedOf } from "./read-extended.ts";
+import { extendedAt, extendedHashOf, extendedOf, hasTimedChanges } from "./read-extended.ts";
+import { removeLeftoverNames } from "./remove-tree.ts";
 import type { Handed } from "./thread-jobs.ts";
 import { OPEN_DIRECTORY, treeCalls } from "./tree-calls.ts";
 import { watchDirectory } from "./watch-groups.ts";
@@ -28,6 +31,10 @@ export interface ScanJob {
   readonly patterns: readonly string[];
   /** Descriptors of inotify, by group; empty: no watches. */
   readonly groups: readonly number[];
+  /** Of `KnownDirectories`. */
+  readonly known: SharedArrayBuffer;
+  /** Of a target: sessions whose temporaries are in use. */
+  readonly live?: readonly string[];
 }
 
 /** A result in few buffers, which go from thread to thread uncopied. */
@@ -45,7 +52,7 @@ interface Scanned {
   readonly path: TreePath;
   readonly attributes: FileAttributes;
   readonly watch: number;
-  readonly finished: FinishedListing;
+  readonly finished: ListingSummary & { readonly listing?: Uint8Array };
 }
 
 /** What an errno is called when a path stopped being a directory: a link in its place is none. */
@@ -53,11 +60,19 @@ function directoryErrno(result: number): string {
   return errnoName(result === -ELOOP ? -ENOTDIR : result);
 }
 
+/** Of this thread: jobs run one after the other. */
+const entries = new DirectoryEntries();
+
 class Scan {
   readonly #root: OpenedRoot;
   readonly #job: ScanJob;
   readonly #patterns: readonly RegExp[];
+  readonly #known: KnownDirectories;
   readonly #writer = new ListingWriter();
+  /** Of the directory under way: what is before its names, own names in it, and whether its listing may be remembered. */
+  #prefix = "";
+  #ownNames: string[] = [];
+  #isTimed = true;
   readonly done: Scanned[] = [];
   readonly failures: FileFailure[] = [];
 
@@ -65,6 +80,7 @@ class Scan {
     this.#root = root;
     this.#job = job;
     this.#patterns = job.patterns.map((pattern) => new RegExp(pattern));
+    this.#known = new KnownDirectories(job.known, job.patterns);
   }
 
   directory(path: TreePath): void {
@@ -73,74 +89,99 @@ class Scan {
       this.#fail(path, directoryErrno(fd), "open");
       return;
     }
+    let hasRemoved: boolean;
     try {
-      this.#read(path, fd);
+      hasRemoved = this.#read(path, fd);
     } finally {
       treeCalls.close(fd);
     }
+    if (hasRemoved) this.directory(path);
   }
 
-  #read(path: TreePath, fd: number): void {
-    const { groups } = this.#job;
+  /** Whether leftovers were removed from it: it is to be read anew. */
+  #read(path: TreePath, fd: number): boolean {
+    const { groups, live } = this.#job;
     const watch = groups.length === 0 ? -1 : watchDirectory(groups, path, fd);
-    if (watch < 0 && groups.length > 0) {
-      this.#fail(path, errnoName(watch), "inotify_add_watch");
-      return;
-    }
-    const result = treeCalls.fstat(fd);
-    if (result < 0) {
-      this.#fail(path, errnoName(result), "statx");
-      return;
-    }
+    if (watch < 0 && groups.length > 0) return this.#fail(path, errnoName(watch), "inotify_add_watch");
+    let failed = treeCalls.fstat(fd);
+    if (failed < 0) return this.#fail(path, errnoName(failed), "statx");
     const attributes = lastStatus.attributes(extendedHashOf(extendedOf(fd)));
-    const names = treeCalls.readNames(fd);
-    if (typeof names === "number") {
-      this.#fail(path, errnoName(names), "getdents64");
-      return;
-    }
-    const prefix = path === "" ? "" : `${path}/`;
-    for (const name of names.names) {
-      if (this.#isPassedOver(prefix, name)) continue;
-      const failed = this.#add(fd, name);
+    failed = entries.readNames(fd);
+    if (failed < 0) return this.#fail(path, errnoName(failed), "getdents64");
+    this.#prefix = path === "" ? "" : `${path}/`;
+    this.#ownNames = [];
+    failed = entries.look(fd, attributes.device, this);
+    if (live !== undefined && removeLeftoverNames(fd, this.#ownNames, live) > 0) return true;
+    if (failed < 0) return this.#fail(path, errnoName(failed), "statx");
+
+    const key = this.#known.keyOf(fd, entries);
+    const digest = key === undefined || this.#job.withListings ? undefined : this.#known.find(key);
+    if (digest === undefined) return this.#list(fd, { path, attributes, watch, key });
+    const { count, fileBytes, directories } = entries;
+    this.done.push({ path, attributes, watch, finished: { digest, entries: count, fileBytes, directories } });
+    return false;
+  }
+
+  #list(fd: number, directory: Omit<Scanned, "finished"> & { key: Uint8Array | undefined }): false {
+    const { path, attributes, watch, key } = directory;
+    this.#isTimed = true;
+    for (let entry = 0; entry < entries.count; entry += 1) {
+      const failed = this.#add(fd, entries.name(entry), entries.status(entry));
       if (failed === 0) continue;
-      this.#writer.finish();
-      this.#fail(path, errnoName(failed), "statx");
-      return;
+      this.#writer.clear();
+      return this.#fail(path, errnoName(failed), "statx");
     }
     try {
-      this.done.push({ path, attributes, watch, finished: this.#writer.finish() });
+      const finished = this.#job.withListings ? this.#writer.finish() : this.#writer.finishSummary();
+      if (key !== undefined && this.#isTimed) this.#known.remember(key, finished.digest);
+      this.done.push({ path, attributes, watch, finished });
     } catch (error) {
       if (!(error instanceof RopewalkError)) throw error;
       this.#fail(path, errnoName(-E2BIG), "list");
     }
+    return false;
   }
 
   /** 0, or the negated errno of an entry that is there and cannot be looked at. */
-  #add(fd: number, name: string): number {
-    const result = treeCalls.statat(fd, name);
-    if (result === -ENOENT) return 0;
-    if (result < 0) return result;
-    const isLink = lastStatus.kind === "symlink";
-    const attributes = lastStatus.attributes(extendedHashOf(extendedAt(fd, name)));
+  #add(fd: number, name: string, status: FileStatus): number {
+    const extended = extendedAt(fd, name);
+    this.#isTimed &&= hasTimedChanges(extended);
     let target: string | number = 0;
-    if (isLink) {
+    if (status.kind === "symlink") {
       target = treeCalls.readlinkat(fd, name);
       // It became something else or is gone: an event follows, and what is listed is as good as any moment's.
-      if (typeof target === "number") return this.#add(fd, name);
+      if (typeof target === "number") return this.#addAgain(fd, name);
     }
+    const attributes = status.attributes(extendedHashOf(extended));
     this.#writer.add({ name, attributes, linkHash: typeof target === "string" ? linkHash(target) : 0 });
     return 0;
   }
 
-  #isPassedOver(prefix: string, name: string): boolean {
-    if (name.startsWith(OWN_PREFIX)) return true;
+  /** What is listed then is not what was looked at, so it may not be remembered. */
+  #addAgain(fd: number, name: string): number {
+    this.#isTimed = false;
+    const result = treeCalls.statat(fd, name);
+    if (result === -ENOENT) return 0;
+    return result < 0 ? result : this.#add(fd, name, lastStatus);
+  }
+
+  get isDottedOnly(): boolean {
+    return this.#patterns.length === 0;
+  }
+
+  isPassedOver(name: string): boolean {
+    if (name.startsWith(OWN_PREFIX)) {
+      this.#ownNames.push(name);
+      return true;
+    }
     if (this.#patterns.length === 0) return false;
-    const path = prefix + name;
+    const path = this.#prefix + name;
     return this.#patterns.some((pattern) => pattern.test(path));
   }
 
-  #fail(path: TreePath, errno: string, doing: string): void {
+  #fail(path: TreePath, errno: string, doing: string): false {
     this.failures.push({ path, errno, doing });
+    return false;
   }
 }
 
@@ -161,19 +202,19 @@ function toColumns(
   const attributes = AttributesTable.ofRows(done.map((scanned) => scanned.attributes)).numbers;
   const numbers = new Float64Array(COLUMNS * done.length);
   let length = 0;
-  for (const { finished } of done) length += DIGEST_BYTES + (withListings ? finished.listing.length : 0);
+  for (const { finished } of done) length += DIGEST_BYTES + (withListings ? finished.listing!.length : 0);
   const bytes = new Uint8Array(length);
   let at = 0;
   for (const [row, { watch, finished }] of done.entries()) {
     numbers.set(
-      [watch, finished.entries, finished.fileBytes, withListings ? finished.listing.length : -1],
+      [watch, finished.entries, finished.fileBytes, withListings ? finished.listing!.length : -1],
       COLUMNS * row,
     );
     bytes.set(finished.digest, at);
     at += DIGEST_BYTES;
     if (!withListings) continue;
-    bytes.set(finished.listing, at);
-    at += finished.listing.length;
+    bytes.set(finished.listing!, at);
+    at += finished.listing!.length;
   }
   const paths = done.map((scanned) => scanned.path);
   const directories = done.map((scanned) => scanned.finished.directories);

@@ -24,6 +24,7 @@ import type {
 import { diskError } from "../disk-error.ts";
 import { AttributesTable } from "./attributes-table.ts";
 import { InotifyWatch } from "./inotify-watch.ts";
+import { knownDirectoriesMemory } from "./known-directories.ts";
 import type { RootReference } from "./opened-root.ts";
 import { packResultOf } from "./pack-paths.ts";
 import { scanResultOf } from "./scan-directories.ts";
@@ -70,6 +71,7 @@ class HostSourceTree implements SourceTree {
   readonly #threads: TreeThreads<SourceJobs>;
   readonly #root: RootReference;
   readonly #groups: number;
+  readonly #known = knownDirectoriesMemory();
   readonly #files = new Set<OpenedSourceFile>();
   #watch: InotifyWatch | undefined;
   #closing: Promise<void> | undefined;
@@ -110,6 +112,7 @@ class HostSourceTree implements SourceTree {
       withListings: request.withListings,
       patterns: request.excludes.patterns,
       groups,
+      known: this.#known,
     };
     const parts = split(request.paths, { parts: this.#threads.count, lengthMin: SCAN_PATHS_MIN });
     const jobs = parts.map((paths) => this.#threads.run("scan", { ...job, paths }));

@@ -3,28 +3,14 @@ import { applyBundle } from "./apply-bundle.ts";
 import { GroupSync } from "./group-sync.ts";
 import { beginFile, commitFile, endFile, hashPath, keepRange, startWriteback } from "./large-file-jobs.ts";
 import { rootAttributes, withRoot } from "./opened-root.ts";
-import { removeLeftovers } from "./remove-tree.ts";
-import { type ScanJob, scanDirectories } from "./scan-directories.ts";
+import { scanDirectories } from "./scan-directories.ts";
 import { stageBundle } from "./stage-bundle.ts";
 import { statPaths } from "./stat-paths.ts";
 import { probeRoot } from "./target-abilities.ts";
 import type { TargetReference } from "./target-job.ts";
 import { copied, type Handed, serveJobs } from "./thread-jobs.ts";
 import { expireTrash } from "./trash.ts";
-import { OPEN_DIRECTORY, treeCalls } from "./tree-calls.ts";
-
-/** Scans, and removes what sessions that are not among `live` left in the directories. */
-function scan(job: ScanJob & { readonly live: readonly string[] }): ReturnType<typeof scanDirectories> {
-  withRoot(job.root, (root) => {
-    for (const path of job.paths) {
-      const fd = treeCalls.openBeneath(root.fd, path, OPEN_DIRECTORY);
-      if (fd < 0) continue;
-      removeLeftovers(fd, job.live);
-      treeCalls.close(fd);
-    }
-  });
-  return scanDirectories(job);
-}
+import { treeCalls } from "./tree-calls.ts";
 
 /** 0, or the negated errno. */
 function syncTree(target: TargetReference): Handed<number> {
@@ -36,7 +22,7 @@ const handlers = {
   probe: probeRoot,
   apply: applyBundle,
   stage: stageBundle,
-  scan,
+  scan: scanDirectories,
   stat: statPaths,
   begin: beginFile,
   keep: keepRange,

@@ -25,6 +25,7 @@ import { AttributesTable } from "./attributes-table.ts";
 import { bundleParts } from "./bundle-parts.ts";
 import { GROUP_SYNC_BYTES } from "./group-sync.ts";
 import { hashPieces, joinHashes } from "./hash-blocks.ts";
+import { knownDirectoriesMemory } from "./known-directories.ts";
 import { scanResultOf } from "./scan-directories.ts";
 import { realTreePath } from "./source-tree.ts";
 import { OpenedTargetFile } from "./target-file.ts";
@@ -69,6 +70,7 @@ export class HostTargetTree implements TargetTree {
   readonly #target: TargetReference;
   readonly #threads: TreeThreads<TargetJobs>;
   readonly #trashMs: number;
+  readonly #known = knownDirectoriesMemory();
   readonly #told = new Set<string>();
   readonly #files = new Set<OpenedTargetFile>();
   #bundles = 0;
@@ -154,6 +156,7 @@ export class HostTargetTree implements TargetTree {
       withListings: request.withListings,
       patterns: request.excludes.patterns,
       groups: [],
+      known: this.#known,
       live: [...liveSessions],
     };
     const parts = split(request.paths, { parts: this.#threads.count, lengthMin: SCAN_PATHS_MIN });

@@ -193,16 +193,26 @@ export const treeCalls = {
     return checked(call.statx(directory, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC, statusAddress));
   },
 
+  /** statx of a name that stands in memory, with a NUL behind it; `FileStatus` reads the answer. */
+  statInto(directory: number, nameAddress: number, toAddress: number): number {
+    return checked(call.statx(directory, nameAddress, AT_SYMLINK_NOFOLLOW, STATX_BASIC, toAddress));
+  },
+
   /** statx of an open file; the answer is in `lastStatus`. */
   fstat(fd: number): number {
     return checked(call.statx(fd, firstPath.put(""), AT_EMPTY_PATH, STATX_BASIC, statusAddress));
+  },
+
+  /** getdents64: how many bytes of records, 0 at the end. */
+  readRecords(fd: number, toAddress: number, lengthBytes: number): number {
+    return checked(syscall4(SYS.getdents64, fd, toAddress, lengthBytes, 0));
   },
 
   /** Reads a directory that was just opened to its end. */
   readNames(fd: number): DirectoryNames | number {
     const into: DirectoryNames = { names: [], types: [] };
     for (;;) {
-      const count = checked(syscall4(SYS.getdents64, fd, answerAddress, answer.length, 0));
+      const count = treeCalls.readRecords(fd, answerAddress, answer.length);
       if (count < 0) return count;
       if (count === 0) return into;
       takeEntries(count, into);
@@ -356,6 +366,12 @@ export const treeCalls = {
   /** All of the file system that the descriptor is on. */
   syncfs(fd: number): number {
     return checked(call.syncfs(fd));
+  },
+
+  /** `f_type`: the magic number of the file system. */
+  fileSystemType(fd: number): number {
+    const result = checked(call.fstatfs(fd, wordsAddress));
+    return result < 0 ? result : words[0]!;
   },
 
   /** Free bytes for this user. */

@@ -20,7 +20,6 @@ import {
   OWN_ATTRIBUTES_BYTES,
   readOwnAttributes,
   readWireAttributes,
-  WIRE_ATTRIBUTES_BYTES,
   type WireAttributes,
   writeOwnAttributes,
   writeWireAttributes,
@@ -38,8 +37,7 @@ export interface ListingEntry {
   readonly linkHash: number;
 }
 
-export interface FinishedListing {
-  readonly listing: Uint8Array;
+export interface ListingSummary {
   /** Of names and compared parts. */
   readonly digest: Uint8Array;
   readonly entries: number;
@@ -49,74 +47,135 @@ export interface FinishedListing {
   readonly directories: string[];
 }
 
+export interface FinishedListing extends ListingSummary {
+  readonly listing: Uint8Array;
+}
+
 /** A reply of one directory has to hold it: some two and a half million entries at the least. */
 export const LISTING_BYTES_MAX = (REPLY_FRAMES_MAX - 1) * FRAME_BYTES_MAX;
 
 const HEAD_BYTES = 8;
-/** Of a compared part, without its name. */
-const COMPARED_BYTES = WIRE_ATTRIBUTES_BYTES + 4 + 4 + 1 + 1;
+/** Of a writer's memory at first, and what it keeps of it for the next listing. */
+const ROOM_BYTES = 32 * 1024;
+const KEPT_BYTES_MAX = 1024 * 1024;
 
 /** What of a symlink's target is compared; never 0. */
 export function linkHash(target: string): number {
   return checksum(Buffer.from(target, "latin1")) || 1;
 }
 
+/** Keeps bytes, not entries: as objects that live together they would make the heap of each thread grow. */
 export class ListingWriter {
-  #entries: ListingEntry[] = [];
-  #nameBytes = 0;
+  #compared = new ByteWriter(ROOM_BYTES);
+  #own = new ByteWriter(ROOM_BYTES);
+  #ordered = new ByteWriter(ROOM_BYTES);
+  #names: string[] = [];
+  /** Where the compared part of each ends. */
+  #ends: number[] = [];
+  #directories: string[] = [];
+  #fileBytes = 0;
   #isSorted = true;
 
   /** In any order; a name once. */
-  add(entry: ListingEntry): void {
-    const last = this.#entries.at(-1);
-    if (last !== undefined && last.name >= entry.name) this.#isSorted = false;
-    this.#entries.push(entry);
-    this.#nameBytes += entry.name.length;
+  add({ name, attributes, linkHash }: ListingEntry): void {
+    const before = this.#names.at(-1);
+    if (before !== undefined && before >= name) this.#isSorted = false;
+    const { kind } = attributes;
+    if (kind === "file") this.#fileBytes += attributes.sizeBytes;
+    else if (kind === "directory" && name !== "") this.#directories.push(name);
+    const compared = this.#compared;
+    writeWireAttributes(compared, attributes, comparedSize(attributes));
+    compared.u32(attributes.extendedHash);
+    compared.u32(linkHash);
+    compared.u8(Number(hasOtherNames(attributes)));
+    compared.text8(name);
+    writeOwnAttributes(this.#own, attributes);
+    this.#names.push(name);
+    this.#ends.push(compared.position);
   }
 
   /** The writer is empty again. TOO_LARGE; INVALID_ARGUMENT for a name that cannot be one. */
   finish(): FinishedListing {
-    const entries = this.#entries;
-    const comparedBytes = COMPARED_BYTES * entries.length + this.#nameBytes;
-    const length = HEAD_BYTES + comparedBytes + OWN_ATTRIBUTES_BYTES * entries.length;
-    if (!this.#isSorted) entries.sort(byName);
-    this.#entries = [];
-    this.#nameBytes = 0;
+    try {
+      const order = this.#order();
+      const compared = this.#comparedIn(order);
+      const own = this.#own.written();
+      const writer = new ByteWriter(HEAD_BYTES + compared.length + own.length);
+      writer.u32(this.#names.length);
+      writer.u32(compared.length);
+      writer.copy(compared);
+      if (order === undefined) writer.copy(own);
+      else
+        for (const entry of order)
+          writer.copy(own.subarray(entry * OWN_ATTRIBUTES_BYTES, (entry + 1) * OWN_ATTRIBUTES_BYTES));
+      return { ...this.#summary(compared), listing: writer.written() };
+    } finally {
+      this.clear();
+    }
+  }
+
+  /** The same where nobody needs the listing itself. */
+  finishSummary(): ListingSummary {
+    try {
+      return this.#summary(this.#comparedIn(this.#order()));
+    } finally {
+      this.clear();
+    }
+  }
+
+  /** Forgets what was added. */
+  clear(): void {
+    this.#compared = emptied(this.#compared);
+    this.#own = emptied(this.#own);
+    this.#ordered = emptied(this.#ordered);
+    this.#names = [];
+    this.#ends = [];
+    this.#directories = [];
+    this.#fileBytes = 0;
     this.#isSorted = true;
+  }
+
+  /** The entries by their names; undefined where they came so. */
+  #order(): number[] | undefined {
+    const names = this.#names;
+    const length = HEAD_BYTES + this.#compared.position + this.#own.position;
     if (length > LISTING_BYTES_MAX)
       throw new RopewalkError(
         "TOO_LARGE",
-        `A directory has ${entries.length} entries, more than a listing holds.`,
+        `A directory has ${names.length} entries, more than a listing holds.`,
       );
-
-    const writer = new ByteWriter(length);
-    writer.u32(entries.length);
-    writer.u32(comparedBytes);
-    let fileBytes = 0;
-    const directories: string[] = [];
-    for (const { name, attributes, linkHash } of entries) {
-      if (!isWireName(name) && !(name === "" && entries.length === 1))
+    for (const name of names)
+      if (!isWireName(name) && !(name === "" && names.length === 1))
         throw new RopewalkError("INVALID_ARGUMENT", "A listing has a name that no file can have.");
-      const { kind } = attributes;
-      if (kind === "file") fileBytes += attributes.sizeBytes;
-      else if (kind === "directory" && name !== "") directories.push(name);
-      writeWireAttributes(writer, attributes, comparedSize(attributes));
-      writer.u32(attributes.extendedHash);
-      writer.u32(linkHash);
-      writer.u8(Number(hasOtherNames(attributes)));
-      writer.text8(name);
+    if (this.#isSorted) return undefined;
+    return Array.from(names.keys()).sort((one, other) => (names[one]! < names[other]! ? -1 : 1));
+  }
+
+  #comparedIn(order: readonly number[] | undefined): Uint8Array {
+    const compared = this.#compared.written();
+    if (order === undefined) return compared;
+    for (const entry of order) {
+      const start = entry === 0 ? 0 : this.#ends[entry - 1];
+      this.#ordered.copy(compared.subarray(start, this.#ends[entry]));
     }
-    for (const entry of entries) writeOwnAttributes(writer, entry.attributes);
-    const listing = writer.written();
-    const digest = digest128(listing.subarray(HEAD_BYTES, HEAD_BYTES + comparedBytes));
+    return this.#ordered.written();
+  }
+
+  #summary(compared: Uint8Array): ListingSummary {
     return {
-      listing,
-      digest,
-      entries: entries.length,
-      fileBytes: Math.min(fileBytes, Number.MAX_SAFE_INTEGER),
-      directories,
+      digest: digest128(compared),
+      entries: this.#names.length,
+      fileBytes: Math.min(this.#fileBytes, Number.MAX_SAFE_INTEGER),
+      directories: this.#directories.sort(),
     };
   }
+}
+
+/** To be used again, but for one with the room of a very long directory. */
+function emptied(writer: ByteWriter): ByteWriter {
+  if (writer.position > KEPT_BYTES_MAX) return new ByteWriter(ROOM_BYTES);
+  writer.position = 0;
+  return writer;
 }
 
 /** PROTOCOL_ERROR */
@@ -173,10 +232,6 @@ export function isSameCompared(one: ListingEntry, other: ListingEntry): boolean 
     a.extendedHash === b.extendedHash &&
     comparedSize(a) === comparedSize(b)
   );
-}
-
-function byName(one: ListingEntry, other: ListingEntry): number {
-  return one.name < other.name ? -1 : one.name > other.name ? 1 : 0;
 }
 
 /** The empty name is the root's own, which stands alone. */
