@@ -74,6 +74,11 @@ export class TreeChurn {
     }
   }
 
+  /** In a tree that is at rest otherwise: what is done in a directory is followed at once, while that is moved. */
+  async carry(times: number): Promise<void> {
+    for (let left = times; left > 0; left--) await this.#tried("carry");
+  }
+
   async #tried(action: Action): Promise<void> {
     try {
       this.operations++;
