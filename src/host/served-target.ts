@@ -54,9 +54,11 @@ async function lockDirectory(path: string): Promise<FileHandle | undefined> {
   }
   const cause = linuxCalls.lockExclusive(handle.fd);
   if (cause === 0) return handle;
+  // As it is now: the closing may have ended when the handle is closed.
+  const isClosing = closings.has(path);
   await handle.close();
   if (errnoName(cause) !== "EAGAIN") throw diskError({ call: "flock", path, cause });
-  if (closings.has(path)) return undefined;
+  if (isClosing || closings.has(path)) return undefined;
   throw new RopewalkError(
     "TARGET_IN_USE",
     `Another process writes to ${path}; stop its synchronization, or choose another directory.`,

@@ -28,8 +28,9 @@ const REMOVED_SHARE_MAX = 1 / 2;
 const LATER_MAX = 65_536;
 /** Files with several names that are known, some 300 bytes each; of one that is forgotten the names are found by their search. */
 const GROUPS_MAX = 262_144;
-/** A bulk may append so many entries before it asks for room again. */
-const APPENDED_AT_ONCE = 16;
+/** A bulk may append so many entries, or so many bytes to be copied, before it asks for room again. */
+const APPENDED_AT_ONCE = 64;
+const APPENDED_BYTES_AT_ONCE = 2 ** 20;
 /** Comparisons before it is believed that so much is gone. */
 const GUARD_TRIES_MAX = 3;
 const DRY_RUN_MAX = 10_000;
@@ -106,7 +107,9 @@ export class Bulk {
   /** Files with several names whose content is sent: it makes another file of the first name. */
   readonly #copiedGroups = new Set<string>();
   #hasTooMany = false;
-  #appended = 0;
+  /** Since it asked for room; at first it asks. */
+  #appended = APPENDED_AT_ONCE;
+  #appendedBytes = 0;
   #removed = 0;
 
   constructor(parts: BulkParts, options: BulkOptions) {
@@ -121,7 +124,11 @@ export class Bulk {
     let held: RopewalkError | undefined;
     try {
       for await (const differences of comparison.differences())
-        for (const difference of differences) await this.#take(difference);
+        for (const difference of differences) {
+          // Mostly there is nothing to wait for, and a turn for each file costs more than the rest of it.
+          const taken = this.#take(difference);
+          if (taken !== undefined) await taken;
+        }
       this.progress.isCounted = true;
       await this.#appendLater(this.#attributes);
       await this.#appendLinks();
@@ -175,7 +182,8 @@ export class Bulk {
     return new TreeComparison({ source, target, path, depth: "all", mode, isSame, failed, signal });
   }
 
-  async #take(difference: TreeDifference): Promise<void> {
+  /** Undefined: done already. */
+  #take(difference: TreeDifference): Promise<void> | undefined {
     const { path } = difference;
     switch (difference.kind) {
       case "copy":
@@ -206,39 +214,40 @@ export class Bulk {
     });
   }
 
-  async #copy(path: TreePath, attributes: FileAttributes): Promise<void> {
-    const { queue, placeOf } = this.#parts;
-    const place = placeOf(path);
-    if (place === undefined) return;
+  #copy(path: TreePath, attributes: FileAttributes): Promise<void> | undefined {
+    const place = this.#parts.placeOf(path);
+    if (place === undefined) return undefined;
     const key = linkKey(attributes);
     // Of a file with several names the content is sent once.
-    if (key !== undefined && this.#groups.has(key)) return;
+    if (key !== undefined && this.#groups.has(key)) return undefined;
     if (key !== undefined) this.#copiedGroups.add(key);
     const { kind, sizeBytes } = attributes;
     const bytes = kind === "file" ? sizeBytes : 0;
     this.progress.filesTotal += 1;
     this.progress.bytesTotal += bytes;
-    await this.#room();
+    const room = this.#room(bytes);
+    if (room !== undefined) return room.then(() => this.#appendCopy(place, kind, bytes));
+    this.#appendCopy(place, kind, bytes);
+    return undefined;
+  }
+
+  #appendCopy(place: SourcePlace, kind: FileAttributes["kind"], bytes: number): void {
     const [copy] = this.#parts.entryAt(place, {
       kind: "sync-copy",
       mode: this.#options.mode,
       isDirectory: kind === "directory",
       sizeBytes: bytes,
+      done: this.#wasCopied,
     });
-    const entry = copy === undefined ? undefined : queue.append(copy);
-    if (entry === undefined) {
-      this.progress.filesTotal -= 1;
-      this.progress.bytesTotal -= bytes;
-      return;
-    }
-    void queue.whenDone(entry).then(
-      () => {
-        this.progress.filesDone += 1;
-        this.progress.bytesDone += bytes;
-      },
-      () => undefined,
-    );
+    if (copy !== undefined && this.#parts.queue.append(copy) !== undefined) return;
+    this.progress.filesTotal -= 1;
+    this.progress.bytesTotal -= bytes;
   }
+
+  readonly #wasCopied = ({ sizeBytes }: { readonly sizeBytes: number }): void => {
+    this.progress.filesDone += 1;
+    this.progress.bytesDone += sizeBytes;
+  };
 
   async #sameContent(path: TreePath, { kind }: FileAttributes): Promise<void> {
     if (kind === "directory") {
@@ -252,21 +261,21 @@ export class Bulk {
   }
 
   /** The first name of a file stands for its content, the others are linked to it where they are not yet. */
-  async #linked(
+  #linked(
     path: TreePath,
     attributes: FileAttributes,
     target: FileAttributes | undefined,
-  ): Promise<void> {
+  ): Promise<void> | undefined {
     const { placeOf, linked } = this.#parts;
     const place = placeOf(path);
-    if (place === undefined) return;
+    if (place === undefined) return undefined;
     linked(attributes, place);
     const key = linkKey(attributes)!;
     const group = this.#groups.get(key);
     if (group === undefined) {
       this.#groups.set(key, { first: place, firstTarget: target });
       this.#forgetOldest();
-      return;
+      return undefined;
     }
     const { firstTarget, first } = group;
     const isLinked =
@@ -276,7 +285,7 @@ export class Bulk {
       target.inode === firstTarget.inode &&
       target.device === firstTarget.device;
     if (!isLinked) this.#links.push({ place, first });
-    if (this.#links.length >= LATER_MAX) await this.#appendLinks();
+    return this.#links.length >= LATER_MAX ? this.#appendLinks() : undefined;
   }
 
   #forgetOldest(): void {
@@ -351,9 +360,18 @@ export class Bulk {
     if (finish !== undefined) await queue.whenDone(finish);
   }
 
-  async #room(): Promise<void> {
+  /** Undefined: there is room, as was asked a moment ago. */
+  #room(bytes = 0): Promise<void> | undefined {
+    if (this.#appended >= APPENDED_AT_ONCE || this.#appendedBytes >= APPENDED_BYTES_AT_ONCE)
+      return this.#untilRoom(bytes);
     this.#appended += 1;
-    if (this.#appended % APPENDED_AT_ONCE !== 1) return;
+    this.#appendedBytes += bytes;
+    return undefined;
+  }
+
+  async #untilRoom(bytes: number): Promise<void> {
+    this.#appended = 1;
+    this.#appendedBytes = bytes;
     if (this.#options.signal.aborted)
       throw new RopewalkError("CANCELLED", "The synchronization was cancelled.");
     await this.#parts.queue.room();

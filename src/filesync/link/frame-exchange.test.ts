@@ -164,3 +164,17 @@ test("what was asked before there is a stream is sent when there is one", () => 
   assert.deepEqual(stream.requests, [{ id: 1, type: "sync" }]);
   assert.equal(exchange.sentBytes, Buffer.concat(packRequest(1, { type: "sync" })).length);
 });
+
+test("the memory of a bundle is given back with its reply, but never while the stream has it", async () => {
+  const { exchange, stream } = opened();
+  const reply = { type: "apply", result: { done: 0, failures: [] } } as const;
+  const bundles = [new Uint8Array(2 ** 17), new Uint8Array(2 ** 17)] as const;
+  const taken = exchange.ask({ type: "apply", bundle: bundles[0] });
+  give(exchange.receiver, packReply(1, reply));
+  await taken;
+  stream.takes = false;
+  const early = exchange.ask({ type: "apply", bundle: bundles[1] });
+  give(exchange.receiver, packReply(2, reply));
+  await early;
+  assert.deepEqual([bundles[0].length, bundles[1].length], [0, 2 ** 17]);
+});

@@ -7,6 +7,7 @@
  */
 import { Deferred } from "../../base/deferred.ts";
 import { asRopewalkError, RopewalkError } from "../../base/errors.ts";
+import { releaseMemory } from "../../base/release-memory.ts";
 import type { ByteStream, StreamReceiver } from "../../ports/mod.ts";
 import {
   FRAME_BYTES_MAX,
@@ -25,6 +26,9 @@ const RECEIVE_BYTES = 64 * 1024;
 interface Waiting {
   readonly type: Request["type"];
   readonly reply: Deferred<ReplyTo<Request["type"]>>;
+  /** Of an `apply`: given back when it is answered, if the stream has taken all up to `endBytes`. */
+  readonly bundle: Uint8Array | undefined;
+  readonly endBytes: number;
 }
 
 export class FrameExchange implements Exchange {
@@ -82,7 +86,9 @@ export class FrameExchange implements Exchange {
     this.#nextId = id === 0xffff_ffff ? 1 : id + 1;
     const parts = packRequest(id, request);
     const reply = new Deferred<ReplyTo<Request["type"]>>();
-    this.#waiting.set(id, { type: request.type, reply });
+    const bundle = "bundle" in request ? request.bundle : undefined;
+    const endBytes = this.#sender.acceptedBytes + totalBytes(parts);
+    this.#waiting.set(id, { type: request.type, reply, bundle, endBytes });
     this.#sender.send(parts);
     return reply.promise as Promise<ReplyTo<Type>>;
   }
@@ -134,6 +140,9 @@ export class FrameExchange implements Exchange {
     // Whose reply cannot be read still waits, and hears of the end.
     const reply = readReply(frame, waiting.type);
     this.#waiting.delete(frame.id);
+    // A target that answers too early must not be sent what others put into this memory meanwhile.
+    if (waiting.bundle !== undefined && this.#sender.takenBytes >= waiting.endBytes)
+      releaseMemory(waiting.bundle);
     if (reply instanceof RopewalkError) waiting.reply.reject(reply);
     else waiting.reply.resolve(reply);
   }
@@ -170,4 +179,10 @@ export class FrameExchange implements Exchange {
   #unreachable(what: string): RopewalkError {
     return new RopewalkError("UNREACHABLE", `${this.#peer}: ${what}.`);
   }
+}
+
+function totalBytes(parts: readonly Uint8Array[]): number {
+  let bytes = 0;
+  for (const part of parts) bytes += part.length;
+  return bytes;
 }

@@ -4,6 +4,7 @@
  */
 import { Deferred } from "../../base/deferred.ts";
 import { RopewalkError } from "../../base/errors.ts";
+import { releaseMemory } from "../../base/release-memory.ts";
 import type { ReplyTo, Request } from "../../wire/filesync/mod.ts";
 import type { TargetSession } from "../target/target-session.ts";
 import type { Exchange } from "./exchange.ts";
@@ -32,6 +33,7 @@ export class LocalExchange implements Exchange {
         .handle(request)
         .then((reply) => resolve(reply as ReplyTo<Type>), reject)
         .finally(() => {
+          if ("bundle" in request) releaseMemory(request.bundle);
           this.#waiting.delete(reject);
           this.progress += 1;
         });

@@ -24,6 +24,11 @@ export class StreamSender {
     return this.#waitingBytes;
   }
 
+  /** All that was given to `send`. */
+  get acceptedBytes(): number {
+    return this.sentBytes + this.#waitingBytes;
+  }
+
   opened(stream: ByteStream): void {
     this.#stream = stream;
     this.#isBusy = false;

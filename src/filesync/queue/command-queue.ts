@@ -328,6 +328,7 @@ export class CommandQueue {
     if (entry.kind === "mark") this.#marks--;
     if (entry === this.#lastRename) this.#lastRename = undefined;
     this.#observer.done?.(entry);
+    entry.done?.(entry);
     this.#whenDone.get(entry)?.resolve();
     this.#whenDone.delete(entry);
   }
@@ -336,22 +337,24 @@ export class CommandQueue {
   #settle(): void {
     this.#appendRescans();
     if (this.isEmpty) this.#observer.emptied?.();
-    if (this.#room !== undefined && this.#hasRoom()) {
+    // Then much at once: who appends as little as was just done leaves the threads as little to claim.
+    if (this.#room !== undefined && this.#hasRoom(1 / 2)) {
       this.#room.resolve();
       this.#room = undefined;
     }
     this.changed();
   }
 
-  #hasRoom(): boolean {
+  /** `share`: of what a bulk may have in the queue. */
+  #hasRoom(share = 1): boolean {
     const { bulkAheadMs, entriesMax } = this.settings;
-    if (this.#bulkEntries >= entriesMax * BULK_SHARE || this.#list.length >= entriesMax) return false;
+    if (this.#bulkEntries >= entriesMax * BULK_SHARE * share || this.#list.length >= entriesMax) return false;
     // Every thread has something to do, however slow it is.
     if (this.#bulkEntries < 2 * this.threads) return true;
     const aheadMs = this.#rate.timeMsOf(this.#copyWork);
-    if (aheadMs !== undefined) return aheadMs <= bulkAheadMs;
+    if (aheadMs !== undefined) return aheadMs <= bulkAheadMs * share;
     // Small files cost little, and only many show how fast they are done.
-    return this.#bulkEntries < FIRST_AHEAD * this.threads && this.#copyWork < FIRST_AHEAD_WORK;
+    return this.#bulkEntries < FIRST_AHEAD * this.threads * share && this.#copyWork < FIRST_AHEAD_WORK;
   }
 
   #count(entry: QueuedEntry, sign: 1 | -1): void {

@@ -54,6 +54,8 @@ export interface NewEntry {
   readonly sizeBytes?: number | undefined;
   /** Of a `mark`: the event that it stands for. */
   readonly event?: number | undefined;
+  /** Told when it is done; not when the queue is closed before. */
+  readonly done?: ((entry: Entry) => void) | undefined;
   /** When it happened, on the source's monotonic clock; now when absent. */
   readonly atMs?: number | undefined;
 }
@@ -98,6 +100,7 @@ export class QueuedEntry implements Entry {
   sizeBytes: number;
   readonly event: number;
   readonly atMs: number;
+  readonly done: ((entry: Entry) => void) | undefined;
   state: "waiting" | "claimed" | "done" = "waiting";
   claimedBy: number | undefined;
   heldBy: number | undefined;
@@ -121,6 +124,7 @@ export class QueuedEntry implements Entry {
     this.sizeBytes = entry.sizeBytes ?? 0;
     this.event = entry.event ?? 0;
     this.atMs = entry.atMs ?? nowMs;
+    this.done = entry.done;
   }
 }
 

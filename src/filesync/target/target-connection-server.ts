@@ -5,6 +5,7 @@
  * a peer that does not take its replies is not read from either. Bytes that are no frame, or break the protocol, end the
  * connection, after a reply that says why; so does a peer that says nothing for `SILENCE_MS`, or no HELLO in time.
  */
+
 import { asRopewalkError, type RopewalkError } from "../../base/errors.ts";
 import type { ByteStream, Clock, StreamReceiver, Timer } from "../../ports/mod.ts";
 import {

@@ -45,7 +45,10 @@ export interface TargetConnection {
   hello(configuration: ConnectionConfiguration): Promise<TargetAbilities>;
   /** A reply that says only that the target is there; overtakes requests that take long. */
   keepAlive(): Promise<void>;
-  /** `any`: also on a main connection it may be carried out beside other requests; copies have no order. */
+  /**
+   * The bundle is the connection's from now on, which may give its memory back. `any`: also on a main connection it may be
+   * carried out beside other requests; copies have no order.
+   */
   apply(bundle: Uint8Array, operations: number, order?: "kept" | "any"): Promise<ApplyResult>;
   /** The file is the connection's: it is gone with it. */
   begin(path: TreePath): Promise<TargetFile>;

@@ -95,6 +95,7 @@ export class CopyWork {
   /** Some at a time: each has a file open at the source. */
   async #areEqual(entries: readonly Entry[], connection: TargetConnection): Promise<boolean[]> {
     const isEqual: boolean[] = [];
+    if (entries.every(({ mode }) => mode !== "incremental")) return isEqual;
     let next = 0;
     const workers = Array.from({ length: Math.min(COMPARED_AT_ONCE, entries.length) }, async () => {
       for (let index = next++; index < entries.length; index = next++)

@@ -15,7 +15,7 @@ const BUNDLE_BYTES_MAX = 2 * 2 ** 20;
 /** Paths of one bundle: what one thread of the target does in a row. */
 const CHUNK_PATHS = 64;
 /** Chunks under way, where their order does not matter. */
-const CHUNKS_MAX = 8;
+const CHUNKS_MAX = 16;
 
 export interface SentItem<Item> {
   readonly item: Item;
@@ -102,8 +102,9 @@ async function sendChunk<Item>(
     }
     rest = rest.slice(packed.taken);
     if (packed.operations === 0) continue;
+    const bytes = packed.bundle.length;
     const applied = await connection.apply(packed.bundle, packed.operations, order);
-    result.bytes += packed.bundle.length;
+    result.bytes += bytes;
     const wrong = new Map(applied.failures.map((failure) => [failure.operation, failure]));
     for (const [operation, sent] of inBundle.entries()) {
       const failure = wrong.get(operation);

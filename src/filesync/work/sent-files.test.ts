@@ -26,3 +26,12 @@ test("what was removed is not known any more, with all below", () => {
   sent.removed("d", true);
   assert.deepEqual([sent.mayBe("d/x", two!), sent.mayBe("dx", two!)], [true, false]);
 });
+
+test("of many paths those that were sent last are known", () => {
+  const sent = new SentFiles();
+  for (let file = 0; file < 100_000; file++) sent.sent(`f${file}`, one!);
+  assert.deepEqual(
+    [sent.mayBe("f99999", two!), sent.mayBe("f92000", two!), sent.mayBe("f0", two!)],
+    [false, false, true],
+  );
+});

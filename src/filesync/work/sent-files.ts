@@ -3,12 +3,14 @@
  *
  * Always holds: bounded; what was sent longest ago is forgotten, and then nothing is known of the path. Two files that
  * were made in one tick of the file system's clock may have equal size and times; their inodes differ.
+ * What is new is kept apart from what is older, which is forgotten all at once: to take out the oldest entry of a map for
+ * each new one cost more than all else that is done for a file here.
  */
 import type { FileAttributes, TreePath } from "../../ports/mod.ts";
 import { isWithin, movedPath } from "../tree-path.ts";
 
-/** About 150 bytes each. */
-const PATHS_MAX = 16_384;
+/** Of the newer and of the older ones; about 150 bytes each. */
+const PATHS_MAX = 8192;
 
 interface SentFile {
   readonly inode: number;
@@ -18,61 +20,79 @@ interface SentFile {
 }
 
 export class SentFiles {
-  readonly #sent = new Map<TreePath, SentFile>();
+  #newer = new Map<TreePath, SentFile>();
+  /** A path that both have is the newer one's. */
+  #older = new Map<TreePath, SentFile>();
   #number = 0;
 
   sent(path: TreePath, { inode, device }: FileAttributes): void {
-    this.#sent.delete(path);
     this.#number += 1;
-    this.#sent.set(path, { inode, device, number: this.#number });
-    if (this.#sent.size > PATHS_MAX) {
-      const [oldest] = this.#sent.keys();
-      this.#sent.delete(oldest!);
-    }
+    this.#set(path, { inode, device, number: this.#number });
   }
 
   /** The file that the target has under this path, if it is known. */
   fileAt(path: TreePath): Pick<FileAttributes, "inode" | "device"> | undefined {
-    return this.#sent.get(path);
+    return this.#get(path);
   }
 
   /** Whether content was sent to the one path later than to the other. */
   isNewer(path: TreePath, than: TreePath): boolean {
-    return (this.#sent.get(path)?.number ?? 0) > (this.#sent.get(than)?.number ?? 0);
+    return (this.#get(path)?.number ?? 0) > (this.#get(than)?.number ?? 0);
   }
 
   /** A name was linked to what another one has. */
   linked(path: TreePath, existing: TreePath): void {
-    const sent = this.#sent.get(existing);
-    this.#sent.delete(path);
-    if (sent !== undefined) this.#sent.set(path, sent);
+    const sent = this.#get(existing);
+    this.#delete(path);
+    if (sent !== undefined) this.#set(path, sent);
   }
 
   /** False when what the target has under this path is known to be another file. */
   mayBe(path: TreePath, { inode, device }: FileAttributes): boolean {
-    const sent = this.#sent.get(path);
+    const sent = this.#get(path);
     return sent === undefined || (sent.inode === inode && sent.device === device);
   }
 
   renamed(from: TreePath, to: TreePath, isDirectory: boolean): void {
     if (!isDirectory) {
-      const sent = this.#sent.get(from);
-      this.#sent.delete(from);
-      this.#sent.delete(to);
-      if (sent !== undefined) this.#sent.set(to, sent);
+      const sent = this.#get(from);
+      this.#delete(from);
+      this.#delete(to);
+      if (sent !== undefined) this.#set(to, sent);
       return;
     }
-    for (const path of [...this.#sent.keys()]) if (isWithin(path, to)) this.#sent.delete(path);
-    for (const [path, sent] of [...this.#sent]) {
-      if (!isWithin(path, from)) continue;
-      this.#sent.delete(path);
-      this.#sent.set(movedPath(path, from, to), sent);
-    }
+    this.#removeBelow(to);
+    for (const map of [this.#newer, this.#older])
+      for (const [path, sent] of [...map]) {
+        if (!isWithin(path, from)) continue;
+        map.delete(path);
+        map.set(movedPath(path, from, to), sent);
+      }
   }
 
   removed(path: TreePath, isDirectory: boolean): void {
-    this.#sent.delete(path);
-    if (!isDirectory) return;
-    for (const sent of [...this.#sent.keys()]) if (isWithin(sent, path)) this.#sent.delete(sent);
+    if (isDirectory) this.#removeBelow(path);
+    else this.#delete(path);
+  }
+
+  #get(path: TreePath): SentFile | undefined {
+    return this.#newer.get(path) ?? this.#older.get(path);
+  }
+
+  #set(path: TreePath, sent: SentFile): void {
+    this.#newer.set(path, sent);
+    if (this.#newer.size < PATHS_MAX) return;
+    this.#older = this.#newer;
+    this.#newer = new Map();
+  }
+
+  #delete(path: TreePath): void {
+    this.#newer.delete(path);
+    this.#older.delete(path);
+  }
+
+  #removeBelow(directory: TreePath): void {
+    for (const map of [this.#newer, this.#older])
+      for (const path of [...map.keys()]) if (isWithin(path, directory)) map.delete(path);
   }
 }

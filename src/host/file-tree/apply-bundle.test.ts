@@ -113,19 +113,39 @@ for (const [count, call] of [
     assert.equal(readFileSync(join(path, "f0"), "latin1"), "old");
   });
 
+/** A bundle of ten files, and what staging it as one part gave. */
+function stagedPart(reference: TargetReference) {
+  const bytes = new Uint8Array(
+    bundleOf(...Array.from({ length: 10 }, (_, n) => fileOf(`d/f${n}`, "content"))),
+  );
+  const { staged } = stageBundle({ target: reference, bytes, bundle: 1, first: 0 }).result;
+  return { bytes, staged };
+}
+
 test("staging a part shows nothing but directories, and the bundle then only gives names", (t) => {
   const reference = target(t);
   const { path } = reference.root;
   mkdirSync(join(path, "d"));
-  const bytes = bundleOf(...Array.from({ length: 10 }, (_, n) => fileOf(`d/f${n}`, "content")));
-  const { staged } = stageBundle({ target: reference, bytes, bundle: 1, first: 0 }).result;
+  const { bytes, staged } = stagedPart(reference);
   assert.deepEqual([...new Set(staged)], [1]);
   assert.equal(
     readdirSync(join(path, "d")).every((name) => name.startsWith(".ropewalk-")),
     true,
   );
   const calls = recorded(t);
-  assert.equal(applyBundle({ ...job(reference, bytes), staged }).result.done, 10);
-  assert.deepEqual(runsOf(calls), ["syncfs", "renameat2"]);
+  assert.equal(applyBundle({ ...job(reference, bytes), before: { staged, synced: 0 } }).result.done, 10);
+  assert.deepEqual(runsOf(calls), ["renameat2"]);
   assert.equal(readdirSync(join(path, "d")).length, 10);
+});
+
+test("what was staged before a sync that failed is staged and synced again before it gets names", (t) => {
+  const reference = target(t);
+  const { bytes, staged } = stagedPart(reference);
+  const calls = recorded(t);
+  assert.equal(applyBundle({ ...job(reference, bytes), before: { staged, synced: -EIO } }).result.done, 10);
+  const order = runsOf(calls);
+  assert.deepEqual(order.slice(-2), ["syncfs", "renameat2"]);
+  assert.deepEqual(order.indexOf("renameat2"), order.length - 1);
+  assert.equal(calls.filter((call) => call === "pwrite").length, 10);
+  assert.equal(readdirSync(join(reference.root.path, "d")).length, 10);
 });

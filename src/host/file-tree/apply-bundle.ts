@@ -7,6 +7,7 @@
  * system takes names for the same that differ in case, nothing is done under a name that stands there in another spelling.
  */
 import { constants } from "node:fs";
+import { releaseMemory } from "../../base/release-memory.ts";
 import type { TreePath } from "../../ports/file-tree.ts";
 import { isSameContent, type Operation, readBundle, type WireAttributes } from "../../wire/filesync/mod.ts";
 import {
@@ -58,10 +59,17 @@ export interface ApplyJob {
   readonly bundle: number;
   /** Milliseconds since 1970, for the trash. */
   readonly nowMs: number;
-  /** Operations whose content `stageBundle` has staged: 1. */
-  readonly staged?: Uint8Array;
+  /** What `stageBundle` has staged. */
+  readonly before?: StagedBefore;
   /** Sessions whose temporaries are in use. */
   readonly live: readonly string[];
+}
+
+export interface StagedBefore {
+  /** Of each operation, 1 when its content is staged. */
+  readonly staged: Uint8Array;
+  /** What came of the sync behind it: 0, or a negated errno. */
+  readonly synced: number;
 }
 
 export interface AppliedBundle {
@@ -95,9 +103,11 @@ class BundleRun {
       bundle,
       first: 0,
     });
-    if (job.staged === undefined) return;
-    this.#content.staged.set(job.staged);
-    this.#content.sync();
+    if (job.before === undefined) return;
+    const { staged, synced } = job.before;
+    this.#content.staged.set(staged);
+    // What is not durable may not get its name.
+    if (synced < 0) for (const index of staged.keys()) this.#content.discard(index);
   }
 
   run(): AppliedBundle {
@@ -465,5 +475,7 @@ function isRespelling({ from, to }: { readonly from: TreePath; readonly to: Tree
 
 /** The handler of a target's thread. PROTOCOL_ERROR */
 export function applyBundle(job: ApplyJob): Handed<AppliedBundle> {
-  return withRoot(job.target.root, (root) => copied(new BundleRun(root, job).run()));
+  const result = withRoot(job.target.root, (root) => copied(new BundleRun(root, job).run()));
+  releaseMemory(job.bytes);
+  return result;
 }

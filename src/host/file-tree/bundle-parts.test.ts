@@ -15,8 +15,13 @@ test("the parts of a bundle are the bundle, and each begins with an operation", 
   for (const { first, bytes } of parts) assert.deepEqual(readBundle(bytes)[0], operations[first]);
 });
 
-test("a short bundle, one with other operations, and one that is damaged are not cut", () => {
-  assert.deepEqual(bundleParts(bundleOf(...files.slice(0, 200)), 4), []);
+test("a short bundle is one part", () => {
+  const bundle = bundleOf(...files.slice(0, 200));
+  assert.deepEqual(bundleParts(bundle, 4), [{ first: 0, bytes: new Uint8Array(bundle) }]);
+});
+
+test("a bundle of few files, one with other operations, and one that is damaged have no parts", () => {
+  assert.deepEqual(bundleParts(bundleOf(...files.slice(0, 7), directoryOf("d"), directoryOf("e")), 4), []);
   assert.deepEqual(bundleParts(bundleOf(...files, removalOf("f1")), 4), []);
   assert.deepEqual(bundleParts(bundleOf(...files).subarray(1), 4), []);
   assert.deepEqual(bundleParts(bundleOf(...files).subarray(0, -1), 4), []);

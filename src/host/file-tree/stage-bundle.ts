@@ -8,17 +8,25 @@ import { withRoot } from "./opened-root.ts";
 import { StagedContent } from "./staged-content.ts";
 import { TargetDirectories } from "./target-directories.ts";
 import { type LostKind, LostKinds, type TargetReference } from "./target-job.ts";
-import { copied, type Handed } from "./thread-jobs.ts";
+import type { Handed } from "./thread-jobs.ts";
 
 export interface StageJob {
   readonly target: TargetReference;
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
   readonly bundle: number;
   readonly first: number;
 }
 
-/** The handler of a target's thread: of each operation, 1 when it is staged. PROTOCOL_ERROR */
-export function stageBundle(job: StageJob): Handed<{ staged: Uint8Array; lost: readonly LostKind[] }> {
+export interface StagedPart {
+  /** Of each operation, 1 when it is staged. */
+  readonly staged: Uint8Array;
+  readonly lost: readonly LostKind[];
+  /** The job's, given back. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** The handler of a target's thread. PROTOCOL_ERROR */
+export function stageBundle(job: StageJob): Handed<StagedPart> {
   return withRoot(job.target.root, (root) => {
     const { target, bundle, first } = job;
     const directories = new TargetDirectories(root);
@@ -27,7 +35,9 @@ export function stageBundle(job: StageJob): Handed<{ staged: Uint8Array; lost: r
     try {
       const content = new StagedContent({ target, directories, operations, lost, bundle, first });
       content.part();
-      return copied({ staged: content.staged, lost: lost.all });
+      const { staged } = content;
+      const { bytes } = job;
+      return { result: { staged, lost: lost.all, bytes }, transfer: [staged.buffer, bytes.buffer] };
     } finally {
       directories.close();
     }

@@ -24,15 +24,18 @@ import type { AppliedBundle } from "./apply-bundle.ts";
 import { AttributesTable } from "./attributes-table.ts";
 import { bundleParts } from "./bundle-parts.ts";
 import { GROUP_SYNC_BYTES } from "./group-sync.ts";
+import { GroupedSyncs } from "./grouped-syncs.ts";
 import { hashPieces, joinHashes } from "./hash-blocks.ts";
 import { knownDirectoriesMemory } from "./known-directories.ts";
 import { scanResultOf } from "./scan-directories.ts";
 import { realTreePath } from "./source-tree.ts";
+import type { StagedPart } from "./stage-bundle.ts";
 import { OpenedTargetFile } from "./target-file.ts";
 import type { Durability, LostKind, TargetReference } from "./target-job.ts";
 import type { TargetJobs } from "./target-thread.ts";
 import { TreeThreads } from "./tree-threads.ts";
 
+const SCRIPT = new URL("./target-thread.ts", import.meta.url);
 const SCAN_PATHS_MIN = 4;
 const STAT_PATHS_MIN = 256;
 const HASH_PIECE_BYTES_MIN = 8 * 1024 * 1024;
@@ -72,6 +75,10 @@ export class HostTargetTree implements TargetTree {
   readonly #trashMs: number;
   readonly #known = knownDirectoriesMemory();
   readonly #told = new Set<string>();
+  /** Syncs wait for the disk: a thread of their own. */
+  readonly #syncThreads: TreeThreads<TargetJobs>;
+  readonly #syncs: GroupedSyncs;
+  readonly #applying = new Set<Promise<ApplyResult>>();
   readonly #files = new Set<OpenedTargetFile>();
   #bundles = 0;
   #largeFiles = 0;
@@ -87,6 +94,8 @@ export class HostTargetTree implements TargetTree {
     this.#target = options.target;
     this.#threads = options.threads;
     this.#trashMs = options.trashMs;
+    this.#syncThreads = new TreeThreads({ script: SCRIPT, count: 1 });
+    this.#syncs = new GroupedSyncs(() => this.#syncThreads.run("sync", this.#target));
   }
 
   /** As they were when the tree was opened. */
@@ -100,31 +109,44 @@ export class HostTargetTree implements TargetTree {
 
   /** The bundle is copied; it may be used again at once. PROTOCOL_ERROR, NOT_FOUND, IO_ERROR */
   async apply(bundle: Uint8Array): Promise<ApplyResult> {
-    const number = this.#bundles++;
-    const bytes = new Uint8Array(bundle);
-    const { staged, lost } = await this.#stage(bytes, number);
-    const job = { target: this.#target, bytes, bundle: number, nowMs: Date.now(), live: [...liveSessions] };
-    const applied = await this.#threads.run("apply", staged === undefined ? job : { ...job, staged }, [
-      bytes.buffer,
-    ]);
-    return this.#resultOf(applied, lost);
+    const applying = this.#apply(bundle);
+    this.#applying.add(applying);
+    try {
+      return await applying;
+    } finally {
+      this.#applying.delete(applying);
+    }
   }
 
-  /** Content of a long bundle of files is staged by several threads. */
-  async #stage(
-    bundle: Uint8Array,
-    number: number,
-  ): Promise<{ staged?: Uint8Array; lost: readonly LostKind[] }> {
+  async #apply(bundle: Uint8Array): Promise<ApplyResult> {
+    const number = this.#bundles++;
+    const staged = await this.#stage(bundle, number);
+    const bytes = staged?.bytes ?? new Uint8Array(bundle);
+    const job = { target: this.#target, bytes, bundle: number, nowMs: Date.now(), live: [...liveSessions] };
+    const before = staged && { staged: staged.staged, synced: await this.#syncs.wait() };
+    const applied = await this.#threads.run("apply", before === undefined ? job : { ...job, before }, [
+      bytes.buffer,
+    ]);
+    return this.#resultOf(applied, staged?.lost ?? []);
+  }
+
+  /** Content of many files is staged before they get their names, so that one sync serves several bundles. */
+  async #stage(bundle: Uint8Array, number: number): Promise<StagedPart | undefined> {
     const parts = this.#target.durability === "batch" ? bundleParts(bundle, this.#threads.count) : [];
-    if (parts.length === 0) return { lost: [] };
-    const results = await allEnded(
-      parts.map((part) =>
-        this.#threads.run("stage", { target: this.#target, bundle: number, ...part }, [part.bytes.buffer]),
+    if (parts.length === 0) return undefined;
+    const results = await this.#syncs.staging(() =>
+      allEnded(
+        parts.map((part) =>
+          this.#threads.run("stage", { target: this.#target, bundle: number, ...part }, [part.bytes.buffer]),
+        ),
       ),
     );
+    const [first] = results;
+    if (results.length === 1) return first;
     return {
       staged: joinHashes(results.map((result) => result.staged)),
       lost: results.flatMap((result) => result.lost),
+      bytes: new Uint8Array(bundle),
     };
   }
 
@@ -224,7 +246,9 @@ export class HostTargetTree implements TargetTree {
 
   async #close(): Promise<void> {
     await Promise.all([...this.#files].map((file) => file.abort()));
-    await this.#threads.close();
+    // A bundle whose content is staged gets its names.
+    await Promise.allSettled(this.#applying);
+    await Promise.all([this.#threads.close(), this.#syncThreads.close()]);
     liveSessions.delete(this.#target.session);
   }
 }
@@ -236,7 +260,7 @@ export class HostTargetTree implements TargetTree {
 export async function openTargetTree(root: string, options: TargetTreeOptions): Promise<HostTargetTree> {
   const path = await realTreePath(root);
   const threads = new TreeThreads<TargetJobs>({
-    script: new URL("./target-thread.ts", import.meta.url),
+    script: SCRIPT,
     count: options.threads,
   });
   const session = randomBytes(SESSION_BYTES).toString("hex");

@@ -5,7 +5,7 @@
  */
 import { parentPort } from "node:worker_threads";
 import { asRopewalkError } from "../../base/errors.ts";
-import { END_OF_JOBS, type JobEnd, type JobMessage } from "./tree-threads.ts";
+import { END_OF_JOBS, type JobEnd, type JobMessage } from "./tree-thread.ts";
 
 /** A result, and what of it is handed over instead of copied. */
 export interface Handed<Result> {

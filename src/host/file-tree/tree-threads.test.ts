@@ -48,3 +48,12 @@ test("closing waits for the jobs under way and takes no new ones", async (t) => 
   assert.ok(isDone);
   await assert.rejects(opened.run("busy", 0), { code: "SHUTTING_DOWN" });
 });
+
+test("the threads of a tree that closed serve the next one, and no two trees have the same", async (t) => {
+  const opened = threads(t, 1);
+  const first = await opened.run("busy", 0);
+  const beside = threads(t, 1);
+  assert.notEqual(await beside.run("busy", 0), first);
+  await opened.close();
+  assert.equal(await threads(t, 1).run("busy", 0), first);
+});

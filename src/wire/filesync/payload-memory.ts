@@ -6,6 +6,8 @@
  * collector's allowance, which then looks at the whole heap for every few frames, and the kernel has to zero it.
  */
 
+import { releaseMemory } from "../../base/release-memory.ts";
+
 /** What is shorter comes from the heap, zeroed, and does not come back. */
 const UNZEROED_BYTES_MIN = 16 * 1024;
 const REUSED_BYTES_MIN = 256 * 1024;
@@ -42,7 +44,11 @@ export class PayloadMemory {
   giveBack(payload: Uint8Array): void {
     const { buffer } = payload;
     // One that was transferred to a thread has no bytes.
-    if (!(buffer instanceof ArrayBuffer) || buffer.byteLength < REUSED_BYTES_MIN) return;
+    if (!(buffer instanceof ArrayBuffer)) return;
+    if (buffer.byteLength < REUSED_BYTES_MIN) {
+      releaseMemory(payload);
+      return;
+    }
     this.#free.push(buffer);
     this.#freeBytes += buffer.byteLength;
     while (this.#freeBytes > FREE_BYTES_MAX) this.#freeBytes -= this.#free.shift()!.byteLength;
