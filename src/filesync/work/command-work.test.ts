@@ -224,3 +224,15 @@ test("what was written by a name whose directory is gone is sent under the file'
   const result = await work.run([entry], connection);
   assert.deepEqual(result.append.map(described), ["write b"]);
 });
+
+test("what was written to a file of which another one took the name is sent under its other names", async () => {
+  const source = new MemoryTree({ a: "new", b: "written" });
+  const { parts, connection, work } = await bothEnds(source, new MemoryTree({ a: "x", b: "x" }));
+  const [old] = await source.stat(["b"]);
+  const place = { directory: parts.nodes.root, name: "a" };
+  for (const name of ["a", "b"]) parts.links.seen({ ...old!, links: 2 }, { ...place, name });
+  const result = await work.run([entryOf(parts, "write", "a")], connection);
+  assert.deepEqual(result.append.map(described), ["write b"]);
+  for (const name of ["a", "b"])
+    assert.deepEqual((await work.run([entryOf(parts, "write", name)], connection)).append, []);
+});

@@ -74,7 +74,7 @@ export class CommandWork {
     for (const entry of entries) {
       const path = sourcePath(entry);
       if (path !== undefined) items.push({ entry, path });
-      else if (what === "content") gathered.append.push(...this.#underOtherNames(entry));
+      else gathered.append.push(...this.#underOtherNames(entry));
     }
     const result = await sendPaths({
       source,
@@ -86,6 +86,7 @@ export class CommandWork {
     });
     counters.torn += result.torn;
     for (const { item, attributes } of result.sent) {
+      gathered.append.push(...this.#underOtherNames(item.entry, attributes));
       if (what === "attributes") {
         this.#followAttributes(item.entry, attributes);
         continue;
@@ -105,12 +106,16 @@ export class CommandWork {
     for (const { item } of result.large) await this.#large({ ...item, names }, connection, gathered);
   }
 
-  /** It was written, and the name by which it was is gone: what was written is under the file's other names. */
-  #underOtherNames({ kind, path, place }: Entry): NewEntry[] {
-    if (kind === "attribute" || place === undefined) return [];
+  /**
+   * It was changed, and the name by which it was is gone, or `now` another file's: what was changed is to be found under the
+   * file's other names.
+   */
+  #underOtherNames({ kind, path, place }: Entry, now?: FileAttributes): NewEntry[] {
+    if (place === undefined) return [];
     const { links, counters, sent } = this.#parts;
-    const [other] = links.othersAt(place, sent.fileAt(path));
-    const entries = entryAt(other, { kind: "write", isDirectory: false });
+    const [other] = links.othersAt(place, { sent: sent.fileAt(path), now });
+    if (other !== undefined) links.left(place);
+    const entries = entryAt(other, { kind: kind === "attribute" ? kind : "write", isDirectory: false });
     counters.followUps += entries.length;
     return entries;
   }
@@ -143,6 +148,7 @@ export class CommandWork {
       if (outcome.what !== "done") return;
       if (outcome.isTorn) counters.torn += 1;
       counters.copiedFiles += 1;
+      gathered.append.push(...this.#underOtherNames(entry, outcome.attributes));
       sent.sent(entry.path, outcome.attributes);
       dirty.touchedIn(entry.path);
       if (names === "linked") namesFollow(this.#parts, entry.place, outcome.attributes);

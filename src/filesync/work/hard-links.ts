@@ -10,6 +10,8 @@ import { hasOtherNames } from "../../wire/filesync/mod.ts";
 import type { SourcePlace } from "../capture/change.ts";
 import type { DirectoryNode } from "../capture/directory-node.ts";
 
+type FileNumber = Pick<FileAttributes, "device" | "inode">;
+
 /** About 200 bytes each. */
 const NAMES_MAX = 1_000_000;
 
@@ -34,11 +36,22 @@ export class HardLinks {
     return others;
   }
 
-  /** Other names of the file that had this one when it was last seen, or was sent to it when it had no other. */
-  othersAt(place: SourcePlace, sent?: Pick<FileAttributes, "device" | "inode">): readonly SourcePlace[] {
+  /**
+   * Other names of the file that had this one when it was last seen, or was sent to it when it had no other; none where that
+   * is the one that has it `now`.
+   */
+  othersAt(
+    place: SourcePlace,
+    { sent, now }: { readonly sent?: FileNumber | undefined; readonly now?: FileNumber | undefined } = {},
+  ): readonly SourcePlace[] {
     const key = this.#keys.get(place.directory)?.get(place.name) ?? (sent && keyOf(sent));
-    const places = key === undefined ? undefined : this.#files.get(key);
-    return places?.filter((other) => !isSamePlace(other, place)) ?? [];
+    if (key === undefined || (now !== undefined && keyOf(now) === key)) return [];
+    return this.#files.get(key)?.filter((other) => !isSamePlace(other, place)) ?? [];
+  }
+
+  /** Its file has this name no more. */
+  left({ directory, name }: SourcePlace): void {
+    this.#keys.get(directory)?.delete(name);
   }
 
   /** Names that are known of the file. */
@@ -72,7 +85,7 @@ export class HardLinks {
   }
 }
 
-function keyOf({ device, inode }: Pick<FileAttributes, "device" | "inode">): string {
+function keyOf({ device, inode }: FileNumber): string {
   return `${device}:${inode}`;
 }
 
