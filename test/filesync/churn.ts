@@ -8,7 +8,7 @@ import { extendedCalls } from "../../src/host/file-tree/extended-calls.ts";
 import { AT_FDCWD, OPEN_DIRECTORY, treeCalls } from "../../src/host/file-tree/tree-calls.ts";
 import { VERSIONS_FOLDER, versionedContent } from "./versioned-content.ts";
 
-const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants;
+const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND, O_NONBLOCK } = constants;
 const isRoot = process.getuid?.() === 0;
 
 const DIRECTORIES = ["d0", "d1", "d2", "d3", "d\xff\xfe"] as const;
@@ -154,7 +154,7 @@ export class Churn {
 
   #withFile(path: string, flags: number, work: (fd: number) => void): void {
     // A FIFO without a reader fails instead of waiting.
-    const fd = treeCalls.openat(this.#root, path, flags | constants.O_NONBLOCK, 0o644);
+    const fd = treeCalls.openat(this.#root, path, flags | O_NONBLOCK, 0o644);
     this.#note(`  open ${show(path)} ${fd < 0 ? fd : ""}`);
     if (fd < 0) return;
     work(fd);
@@ -192,7 +192,7 @@ export class Churn {
   }
 
   #openOne(): void {
-    const fd = treeCalls.openat(this.#root, this.#file(), O_WRONLY | O_CREAT | constants.O_NONBLOCK, 0o644);
+    const fd = treeCalls.openat(this.#root, this.#file(), O_WRONLY | O_CREAT | O_NONBLOCK, 0o644);
     if (fd < 0) return;
     this.#open.push(fd);
     if (this.#open.length > OPEN_MAX) treeCalls.close(this.#open.shift()!);
@@ -311,7 +311,7 @@ export class Churn {
       for (const name of DIRECTORIES) treeCalls.mkdirat(this.#outside, `${from}/${name}`, 0o755);
       for (let count = this.#below(6); count > 0; count -= 1) {
         const path = `${from}/${this.#of(DIRECTORIES)}/${this.#of(FILES)}`;
-        const fd = treeCalls.openat(this.#outside, path, O_WRONLY | O_CREAT | O_TRUNC, 0o600);
+        const fd = treeCalls.openat(this.#outside, path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0o600);
         if (fd < 0) continue;
         treeCalls.write(fd, this.#content(3000));
         treeCalls.close(fd);
