@@ -5,7 +5,8 @@ import type { TargetLane } from "./target-lane.ts";
 import { shownPath } from "./tree-path.ts";
 
 export function figuresOfLane(lane: TargetLane): SynchronizationTargetFigures {
-  const { figures, bulkProgress: bulk, held, bulkError } = lane;
+  const { figures } = lane;
+  const { progress: bulk, held, error: bulkError } = lane.bulks;
   const { lag, connected, sentBytes, failures, failureCount, copyBytesPerSecond } = figures;
   const error = figures.error ?? held ?? bulkError;
   let state: SynchronizationTargetFigures["state"] = "live";

@@ -115,13 +115,15 @@ export class Synchronization {
     }
     const { lanes } = await this.#live();
     if (options.dryRun === true) {
-      const plans = await Promise.all(lanes.map((lane) => lane.plan(mode)));
+      const plans = await Promise.all(lanes.map(({ bulks }) => bulks.plan(mode)));
       return {
         ...sumOf(plans.map(({ result }) => result)),
         dryRun: plans.flatMap(({ changes }) => changes),
       };
     }
-    const outcomes = await Promise.allSettled(lanes.map((lane) => lane.bulk("", { mode, allowDeletes })));
+    const outcomes = await Promise.allSettled(
+      lanes.map(({ bulks }) => bulks.run("", { mode, allowDeletes })),
+    );
     const results: BulkResult[] = [];
     for (const outcome of outcomes) {
       if (outcome.status === "rejected") throw outcome.reason;
@@ -132,7 +134,7 @@ export class Synchronization {
 
   /** Ends the bulks that run; what they copied stays. */
   cancelSync(): void {
-    for (const lane of this.#session?.lanes ?? []) lane.cancelBulk();
+    for (const lane of this.#session?.lanes ?? []) lane.bulks.cancel();
   }
 
   /** Resolves when every target equals the source as of the call. SOURCE_MISSING, MASS_DELETION, SHUTTING_DOWN */
@@ -292,7 +294,7 @@ export class Synchronization {
           });
     }
     for (const lane of session.lanes)
-      lane.bulk("", { mode, allowDeletes: this.#acceptsOther }).catch(() => undefined);
+      lane.bulks.run("", { mode, allowDeletes: this.#acceptsOther }).catch(() => undefined);
     this.#acceptsOther = false;
     this.#wake();
   }

@@ -2,11 +2,10 @@
  * One target of a synchronization: its queue, its threads, its bulks. Each has its own, so that a slow one holds back no
  * other (F14).
  *
- * Always holds: one bulk at a time; after the connection was lost the trees are compared again, as the target may have lost
- * what it had not yet made durable. What was appended is done, or repaired, or in the journal.
+ * Always holds: after the connection was lost the trees are compared again, as the target may have lost what it had not yet
+ * made durable. What was appended is done, or repaired, or in the journal.
  */
 
-import { asRopewalkError, type RopewalkError } from "../base/errors.ts";
 import type {
   Clock,
   ExcludeRules,
@@ -19,10 +18,11 @@ import type {
 } from "../ports/mod.ts";
 import type { Change, SourcePlace } from "./capture/change.ts";
 import type { DirectoryNode, DirectoryNodes } from "./capture/directory-node.ts";
-import { Bulk, type BulkProgress, type BulkResult, type PlannedChange } from "./compare/bulk.ts";
+import type { BulkParts } from "./compare/bulk.ts";
 import { ALL_KEPT, isSameAsKept, type KeptAttributes } from "./compare/kept-attributes.ts";
-import type { SyncMode, TreeScan } from "./compare/tree-comparison.ts";
+import type { TreeScan } from "./compare/tree-comparison.ts";
 import { Verification, type VerificationResult } from "./compare/verification.ts";
+import { LaneBulks } from "./lane-bulks.ts";
 import { CommandQueue } from "./queue/command-queue.ts";
 import type { NewEntry } from "./queue/entry.ts";
 import type { SynchronizationSettings } from "./synchronization-settings.ts";
@@ -31,6 +31,7 @@ import { OpenConnections } from "./threads/open-connections.ts";
 import { type TargetFigures, TargetThreads } from "./threads/target-threads.ts";
 import { DirtyDirectories } from "./work/dirty-directories.ts";
 import { HardLinks } from "./work/hard-links.ts";
+import { LateRepairs } from "./work/late-repairs.ts";
 import { LinkSearch } from "./work/link-search.ts";
 import { RepairLimits } from "./work/repair-limits.ts";
 import { SentFiles } from "./work/sent-files.ts";
@@ -38,14 +39,10 @@ import { SourceReads } from "./work/source-reads.ts";
 import { TreeWork } from "./work/tree-work.ts";
 import { entriesAnew, entryAt, placeOf, type WorkParts } from "./work/work-parts.ts";
 
-/** After a lost connection the trees are compared at most so often. */
-const COMPARE_AGAIN_MS = 60_000;
 /** A queue that stays empty for so long is made durable at the target. */
 const SETTLE_MS = 1000;
 /** So often what followed from what followed is waited for; a tree that changes all the time has always more. */
 const FOLLOW_UPS_MAX = 64;
-/** So long after it was put off a directory is compared again. */
-const REPAIR_LATER_MS = 1000;
 
 export interface SynchronizationTarget {
   /** As shown: a local path or a URL. */
@@ -77,19 +74,10 @@ export interface TargetLaneParts {
   readonly settled: () => void;
 }
 
-export interface LaneBulkOptions {
-  readonly mode: SyncMode;
-  readonly allowDeletes: boolean;
-}
-
-interface RunningBulk {
-  readonly bulk: Bulk;
-  readonly abort: AbortController;
-}
-
 export class TargetLane {
   readonly to: string;
   readonly queue: CommandQueue;
+  readonly bulks: LaneBulks;
   readonly links = new HardLinks();
   readonly counters = { copiedFiles: 0, removed: 0, torn: 0, followUps: 0 };
   readonly #parts: TargetLaneParts;
@@ -98,21 +86,12 @@ export class TargetLane {
   readonly #abort = new AbortController();
   readonly #connections = new OpenConnections();
   readonly #repairs: RepairLimits;
-  /** Directories that were repaired too often lately. */
-  readonly #late = new Set<DirectoryNode>();
-  #repairsSoon = false;
+  readonly #lateRepairs: LateRepairs;
   /** Something was found in a directory that is not known. */
   #isLooking = false;
   #kept: KeptAttributes = ALL_KEPT;
-  #bulkTurn: Promise<unknown> = Promise.resolve();
-  #running: RunningBulk | undefined;
-  #waitingBulks = 0;
-  #held: RopewalkError | undefined;
-  #bulkError: RopewalkError | undefined;
   #comparisons = 0;
   #wasConnected = false;
-  #comparedMs = Number.NEGATIVE_INFINITY;
-  #comparesSoon: Timer | undefined;
   #settlesSoon: Timer | undefined;
   /** Nothing was appended since all was durable at the target. */
   isDurable = false;
@@ -138,6 +117,19 @@ export class TargetLane {
         appended: () => (this.isDurable = false),
         emptied: () => this.#settleSoon(),
       },
+    });
+    this.#lateRepairs = new LateRepairs({
+      clock,
+      limits: this.#repairs,
+      signal: this.#abort.signal,
+      repair: (directory) => this.queue.rescan(directory, "one"),
+    });
+    this.bulks = new LaneBulks({
+      bulk: this.#bulkParts(),
+      clock,
+      signal: this.#abort.signal,
+      comparing: () => this.#comparing(),
+      report: (sentence) => parts.report(`${this.to}: ${sentence}`),
     });
     const work = new TreeWork(this.#workParts(), ({ connection, abilities }) => {
       this.#kept = abilities;
@@ -192,80 +184,6 @@ export class TargetLane {
     };
   }
 
-  // ---- bulks ----
-
-  /** One after the other. MASS_DELETION, SOURCE_MISSING, CANCELLED, SHUTTING_DOWN */
-  bulk(path: TreePath, { mode, allowDeletes }: LaneBulkOptions): Promise<BulkResult> {
-    this.#waitingBulks += 1;
-    const done = this.#bulkTurn.then(() => this.#bulk(path, mode, allowDeletes));
-    this.#bulkTurn = done.catch(() => undefined);
-    return done.finally(() => (this.#waitingBulks -= 1));
-  }
-
-  async plan(mode: SyncMode): Promise<{ changes: PlannedChange[]; result: BulkResult }> {
-    return await this.#makeBulk("", mode, false, this.#abort.signal).plan();
-  }
-
-  /** Ends the bulk that runs; what it has copied stays. */
-  cancelBulk(): void {
-    this.#running?.abort.abort();
-  }
-
-  async #bulk(path: TreePath, mode: SyncMode, allowDeletes: boolean): Promise<BulkResult> {
-    const abort = new AbortController();
-    const signal = AbortSignal.any([abort.signal, this.#abort.signal]);
-    const bulk = this.#makeBulk(path, mode, allowDeletes, signal);
-    this.#running = { bulk, abort };
-    if (path === "") this.#comparedMs = this.#parts.clock.nowMs();
-    const ended = this.#comparing();
-    try {
-      // A tree in which renames are still to be done looks equal where it is not.
-      await this.queue.renamed();
-      const result = await bulk.run();
-      if (path === "") {
-        this.#held = undefined;
-        this.#bulkError = undefined;
-      }
-      return result;
-    } catch (error) {
-      const known = asRopewalkError(error);
-      if (known.code === "MASS_DELETION") {
-        this.#held = known;
-        this.#parts.report(`${this.to}: ${known.message}`);
-      } else {
-        this.#bulkError = known;
-        if (known.code !== "CANCELLED") this.#compareSoon();
-      }
-      throw known;
-    } finally {
-      this.#running = undefined;
-      ended();
-    }
-  }
-
-  #makeBulk(path: TreePath, mode: SyncMode, allowDeletes: boolean, signal: AbortSignal): Bulk {
-    const { settings } = this.#parts;
-    return new Bulk(
-      {
-        queue: this.queue,
-        source: this.#scanSource,
-        target: this.#scanTarget,
-        placeOf: (each) => this.#placeOf(each),
-        entryAt,
-        isSame: (one, other) => isSameAsKept(this.#kept, one, other),
-        deletes: settings.deletes,
-        dirty: (each) => this.#dirty.add(each),
-        linked: (attributes, place) => this.links.seen(attributes, place),
-        settled: async () => {
-          await this.#parts.drained();
-          await this.queue.mark(0);
-        },
-        failed: (failure) => this.#failed(failure),
-      },
-      { path, mode, allowDeletes, signal },
-    );
-  }
-
   // ---- waiting ----
 
   /** All that was told before the call, and all that followed from it, is durable at the target. */
@@ -275,15 +193,16 @@ export class TargetLane {
     for (let round = 0; round < FOLLOW_UPS_MAX; round += 1) {
       const { followUps } = this.counters;
       // A comparison that is due anyway: what the target lost is found by it.
-      if (this.#comparesSoon !== undefined) this.#compareNow();
-      this.#repairLate();
-      await this.#bulkTurn;
+      if (this.bulks.comparesSoon) this.bulks.compareNow();
+      this.#lateRepairs.repairAll();
+      await this.bulks.ended();
       if (this.#isLooking) await this.#looked();
-      if (this.#held !== undefined) throw this.#held;
-      if (this.#bulkError !== undefined) throw this.#bulkError;
+      const { held, error } = this.bulks;
+      if (held !== undefined) throw held;
+      if (error !== undefined) throw error;
       if (this.#parts.plants.has("filesync-early-mark")) return;
       await this.queue.mark(event);
-      if (this.counters.followUps === followUps && this.#late.size === 0 && this.#waitingBulks === 0) return;
+      if (this.counters.followUps === followUps && this.#lateRepairs.isEmpty && this.bulks.isEmpty) return;
     }
   }
 
@@ -303,7 +222,7 @@ export class TargetLane {
       this.queue.mark(0).then(
         () => {
           // What a target lost with its connection is found by the comparison that follows.
-          const isKnown = this.#comparesSoon === undefined && this.#waitingBulks === 0;
+          const isKnown = !this.bulks.comparesSoon && this.bulks.isEmpty;
           if (!this.queue.isEmpty || !isKnown) return;
           this.isDurable = true;
           this.#parts.settled();
@@ -340,27 +259,34 @@ export class TargetLane {
 
   async stop(): Promise<void> {
     this.#abort.abort();
-    this.#comparesSoon?.cancel();
+    this.bulks.stop();
     this.#settlesSoon?.cancel();
     this.#connections.stop();
     await this.#threads.stop();
-    await this.#bulkTurn;
+    await this.bulks.ended();
   }
 
   get figures(): TargetFigures {
     return this.#threads.figures;
   }
 
-  get bulkProgress(): BulkProgress | undefined {
-    return this.#running?.bulk.progress;
-  }
-
-  get held(): RopewalkError | undefined {
-    return this.#held;
-  }
-
-  get bulkError(): RopewalkError | undefined {
-    return this.#bulkError;
+  #bulkParts(): BulkParts {
+    return {
+      queue: this.queue,
+      source: this.#scanSource,
+      target: this.#scanTarget,
+      placeOf: (path) => this.#placeOf(path),
+      entryAt,
+      isSame: (one, other) => isSameAsKept(this.#kept, one, other),
+      deletes: this.#parts.settings.deletes,
+      dirty: (path) => this.#dirty.add(path),
+      linked: (attributes, place) => this.links.seen(attributes, place),
+      settled: async () => {
+        await this.#parts.drained();
+        await this.queue.mark(0);
+      },
+      failed: (failure) => this.#failed(failure),
+    };
   }
 
   #workParts(): WorkParts {
@@ -390,9 +316,7 @@ export class TargetLane {
           if (!this.#abort.signal.aborted) action();
         });
       },
-      bulk: (path) => {
-        this.bulk(path, { mode: "attributes", allowDeletes: false }).catch(() => undefined);
-      },
+      bulk: (path) => this.bulks.compare(path),
       mayRepair: (path) => this.#repairs.mayRepair(path),
       repairLater: (directory) => this.#repairLater(directory),
       comparing: () => this.#comparing(),
@@ -418,21 +342,7 @@ export class TargetLane {
 
   #repairLater(directory: DirectoryNode): void {
     this.counters.followUps += 1;
-    this.#late.add(directory);
-    if (this.#repairsSoon) return;
-    this.#repairsSoon = true;
-    this.#parts.clock.after(REPAIR_LATER_MS, () => {
-      this.#repairsSoon = false;
-      if (!this.#abort.signal.aborted) this.#repairLate();
-    });
-  }
-
-  #repairLate(): void {
-    for (const directory of this.#late) {
-      this.#repairs.repairedLate(directory.path ?? "");
-      this.queue.rescan(directory, "one");
-    }
-    this.#late.clear();
+    this.#lateRepairs.add(directory);
   }
 
   #failed(failure: FileFailure): void {
@@ -443,22 +353,8 @@ export class TargetLane {
 
   /** A connection that was lost may have been lost with the target's machine. */
   #mainConnected(): void {
-    if (this.#wasConnected) this.#compareSoon();
+    if (this.#wasConnected) this.bulks.compareSoon();
     this.#wasConnected = true;
-  }
-
-  #compareSoon(): void {
-    if (this.#comparesSoon !== undefined || this.#abort.signal.aborted) return;
-    const { clock } = this.#parts;
-    const waitMs = Math.max(0, this.#comparedMs + COMPARE_AGAIN_MS - clock.nowMs());
-    this.#comparesSoon = clock.after(waitMs, () => this.#compareNow());
-  }
-
-  #compareNow(): void {
-    this.#comparesSoon?.cancel();
-    this.#comparesSoon = undefined;
-    if (this.#abort.signal.aborted) return;
-    this.bulk("", { mode: "attributes", allowDeletes: false }).catch(() => undefined);
   }
 
   readonly #scanSource: TreeScan = (request) => {

@@ -10,13 +10,12 @@
 import { asRopewalkError, RopewalkError } from "../../base/errors.ts";
 import type { Clock, ExcludeRules, SourceTree, TreeEvent, TreePath, TreeWatch } from "../../ports/mod.ts";
 import { joinPath } from "../tree-path.ts";
-import type { ChangeListener, SourcePlace } from "./change.ts";
+import type { ChangeListener } from "./change.ts";
 import { DirectoryNode, DirectoryNodes } from "./directory-node.ts";
-import { type Arrival, type Departure, Moves } from "./moves.ts";
+import { DoubtedDirectories } from "./doubted-directories.ts";
+import { Renames } from "./renames.ts";
 import { TreeWalk } from "./tree-walk.ts";
 
-/** So long half a rename waits for its other half, at least. */
-const MOVE_WAIT_MS = 50;
 /** Events kept of watches that no scan has told of yet; beyond, everything is compared again. */
 const EARLY_EVENTS_MAX = 65_536;
 
@@ -34,40 +33,46 @@ export class Capture {
   readonly nodes = new DirectoryNodes();
   readonly #parts: CaptureParts;
   readonly #walk: TreeWalk;
-  readonly #moves: Moves;
-  readonly #hasAnchoredExcludes: boolean;
+  readonly #doubted: DoubtedDirectories;
+  readonly #renames: Renames;
   #watch: TreeWatch | undefined;
   #early: TreeEvent[] = [];
   #earlyLost = false;
-  #settling: Promise<void> | undefined;
-  /** Directories in which directories came or went while others were read: the one may be older than the other. */
-  readonly #unsure = new Set<DirectoryNode>();
-  #checking: Promise<void> | undefined;
   #isClosed = false;
-  /** By the rename that was told last. */
-  #justArrived: { place: SourcePlace; origin: SourcePlace; replaced: DirectoryNode | undefined } | undefined;
-  /** A departure from where something has just arrived: if it goes where that came from, two names changed places. */
-  #maybeExchange: { cookie: number; origin: SourcePlace; replaced: DirectoryNode | undefined } | undefined;
-  /** Of the event that is told, those that came early counted twice. */
-  #number = 0;
   /** Events that the kernel told of, since the beginning. */
   events = 0;
   overflows = 0;
 
   constructor(parts: CaptureParts) {
     this.#parts = parts;
-    this.#moves = new Moves(parts.clock, MOVE_WAIT_MS);
-    this.#hasAnchoredExcludes = parts.excludes.patterns.some((pattern) => pattern.startsWith("^"));
     this.#walk = new TreeWalk({
       tree: parts.tree,
       nodes: this.nodes,
       excludes: parts.excludes,
       replaced: (node) => this.#compare(node, "all"),
-      doubted: (node) => this.#mustCheck(node),
-      displaced: (node) => this.#isUnsure(node),
+      doubted: (node) => this.#doubted.add(node),
+      displaced: (node) => this.#doubted.addIfChecking(node),
       unwatch: (watches) => this.#watch?.remove(watches),
       learned: () => this.#takeEarly(),
       failed: (failure) => parts.listener.failed(failure),
+      lost: (error) => this.#lost(error),
+    });
+    this.#doubted = new DoubtedDirectories({
+      walk: this.#walk,
+      drained: () => this.#watch?.drained(),
+      compare: (node, depth) => this.#compare(node, depth),
+      lost: (error) => this.#lost(error),
+    });
+    this.#renames = new Renames({
+      clock: parts.clock,
+      excludes: parts.excludes,
+      plants: parts.plants,
+      doubted: this.#doubted,
+      drained: () => this.#watch?.drained(),
+      told: (change) => parts.listener.changed(change),
+      directoryCame: (parent, name, path) => this.#directoryCame(parent, name, path),
+      compare: (node, depth) => this.#compare(node, depth),
+      forget: (node) => this.#forget(node),
       lost: (error) => this.#lost(error),
     });
   }
@@ -76,7 +81,7 @@ export class Capture {
   async begin(): Promise<void> {
     this.#watch = await this.#parts.tree.watch((events) => this.#take(events));
     this.#walk.walk(this.nodes.root, "all", () => undefined);
-    this.#check();
+    this.#doubted.check();
     await this.#walk.finished();
   }
 
@@ -85,9 +90,13 @@ export class Capture {
     do {
       await this.#watch?.drained();
       await this.#walk.finished();
-      if (!this.#moves.isEmpty) await this.#settle();
-      await this.#checking;
-    } while (!this.#isClosed && !(this.#walk.isIdle && this.#moves.isEmpty && this.#checking === undefined));
+      if (!this.#renames.isEmpty) await this.#renames.settle();
+      await this.#doubted.checking;
+    } while (!this.#isClosed && !this.#isQuiet);
+  }
+
+  get #isQuiet(): boolean {
+    return this.#walk.isIdle && this.#renames.isEmpty && this.#doubted.checking === undefined;
   }
 
   /** A comparison found something in a directory that is not known here. Most come by themselves, the others are looked for. */
@@ -99,7 +108,7 @@ export class Capture {
       if (child === undefined) break;
       node = child;
     }
-    this.#mustCheck(node);
+    this.#doubted.add(node);
   }
 
   /** Resolves when every event that happened before the call was told, though half a rename may still wait. */
@@ -108,9 +117,8 @@ export class Capture {
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#end();
     this.#early = [];
-    this.#walk.close();
     await this.#watch?.close();
   }
 
@@ -120,15 +128,13 @@ export class Capture {
     if (this.#isClosed) return;
     this.events += events.length;
     for (const event of events) this.#event(event);
-    if (!this.#moves.isEmpty) void this.#settle();
+    if (!this.#renames.isEmpty) void this.#renames.settle();
   }
 
   #event(event: TreeEvent): void {
-    this.#number += 1;
     // Also those of one batch behind the one that says that the root is gone.
     if (this.#isClosed) return;
-    const { kind } = event;
-    if (kind !== "movedFrom" && kind !== "movedTo" && kind !== "movedSelf") this.#forgetReplaced();
+    this.#renames.next(event.kind);
     const node = this.nodes.ofWatch(event.watch);
     if (event.kind === "overflow") this.#overflow();
     else if (node === undefined) this.#keepEarly(event);
@@ -147,7 +153,7 @@ export class Capture {
     // Half a rename with a name that is passed over leaves the other half alone, which is as it should be.
     if (this.#parts.isExcluded(path)) return;
     const { name, isDirectory } = event;
-    if (isDirectory && event.kind !== "attributes") this.#isUnsure(node);
+    if (isDirectory && event.kind !== "attributes") this.#doubted.addIfChecking(node);
     switch (event.kind) {
       case "created":
         if (isDirectory) this.#directoryCame(node, name, path);
@@ -166,10 +172,10 @@ export class Capture {
         this.#change("remove", node, { name, path, isDirectory });
         break;
       case "movedFrom":
-        this.#departed(node, event);
+        this.#renames.departed(node, event);
         break;
       case "movedTo":
-        this.#arrived(node, event);
+        this.#renames.arrived(node, event);
     }
   }
 
@@ -193,7 +199,7 @@ export class Capture {
 
   /** Tells that a directory is to be compared, once all in it is watched. */
   #compare(node: DirectoryNode, depth: "one" | "all"): void {
-    this.#check();
+    this.#doubted.check();
     this.#walk.walk(node, depth, () => {
       const { path } = node;
       if (path === undefined || this.#isClosed) return;
@@ -217,233 +223,6 @@ export class Capture {
     if (node.path !== undefined) this.#compare(node, "one");
   }
 
-  // ---- renames ----
-
-  #departed(directory: DirectoryNode, { name, cookie, isDirectory }: TreeEvent): void {
-    const before = this.#justArrived;
-    if (before !== undefined && isPlace(before.place, directory, name)) {
-      this.#justArrived = undefined;
-      this.#forgetExchange();
-      this.#maybeExchange = { cookie, origin: before.origin, replaced: before.replaced };
-    } else this.#forgetReplaced();
-    const node = isDirectory ? directory.child(name) : undefined;
-    node?.detach();
-    const departure = { cookie, directory, name, node, isDirectory, event: this.#number };
-    const arrival = this.#moves.depart(departure);
-    // What came first was told of late: either place may have another directory by now.
-    if (isDirectory && (node === undefined || arrival !== undefined)) this.#mustCheck(directory);
-    if (isDirectory && arrival !== undefined) this.#mustCheck(arrival.directory);
-    if (arrival !== undefined && !this.#changedPlaces(departure, arrival)) this.#renamed(departure, arrival);
-  }
-
-  #arrived(directory: DirectoryNode, { name, cookie, isDirectory }: TreeEvent): void {
-    this.#forgetReplaced();
-    const arrival = { cookie, directory, name, isDirectory, event: this.#number };
-    const departure = this.#moves.arrive(arrival);
-    if (departure !== undefined && !this.#changedPlaces(departure, arrival))
-      this.#renamed(departure, arrival);
-  }
-
-  /** Whether this rename is the other half of an exchange; what departed is where it has just come to. */
-  #changedPlaces(
-    { cookie, directory, name, node }: Omit<Departure, "atMs">,
-    arrival: Omit<Arrival, "atMs">,
-  ): boolean {
-    const exchange = this.#maybeExchange;
-    if (exchange?.cookie !== cookie) return false;
-    if (!isPlace(exchange.origin, arrival.directory, arrival.name)) {
-      this.#forgetExchange();
-      return false;
-    }
-    this.#maybeExchange = undefined;
-    if (node !== undefined) {
-      this.#forget(directory.child(name));
-      directory.attach(node, name);
-      this.#compareMissed(node);
-    }
-    this.#exchanged(arrival.directory, { ...arrival, node: exchange.replaced });
-    return true;
-  }
-
-  #renamed(departure: Omit<Departure, "atMs">, arrival: Omit<Arrival, "atMs">): void {
-    if (this.#parts.plants?.has("filesync-split-rename") === true) {
-      this.#left(departure);
-      return;
-    }
-    const { node } = departure;
-    const { directory, name, isDirectory } = arrival;
-    const above = directory.path;
-    // What it left may have been renamed between the halves.
-    const left = departure.directory.path;
-    // A directory that stands where a file came of late came after it.
-    const isLate = arrival.event < departure.event - 1;
-    const replaced = isLate && !isDirectory ? undefined : directory.child(name);
-    this.#forgetReplaced();
-    if (replaced !== node) replaced?.detach();
-    this.#justArrived = {
-      place: { directory, name },
-      origin: { directory: departure.directory, name: departure.name },
-      replaced: replaced === node ? undefined : replaced,
-    };
-    if (node !== undefined && above !== undefined) directory.attach(node, name);
-    if (above === undefined) {
-      // Where it went is itself between two places, and is compared when it has arrived.
-      directory.hasMissed = true;
-      this.#left(departure);
-      return;
-    }
-    const path = joinPath(above, name);
-    const place = { directory, name };
-    if (left === undefined) {
-      // What it left is between two places, and is compared when it has arrived.
-      departure.directory.hasMissed = true;
-      this.#change("create", directory, { name, path, isDirectory });
-      if (node !== undefined) this.#compare(node, "all");
-    } else {
-      const from = joinPath(left, departure.name);
-      this.#parts.listener.changed({ kind: "rename", place, from, path, isDirectory });
-    }
-    if (node !== undefined) {
-      this.#isUnsure(node);
-      this.#compareMissed(node);
-    } else if (isDirectory) this.#directoryCame(directory, name, path);
-    // What is passed over by its path from the root is another thing now.
-    if (node !== undefined && this.#hasAnchoredExcludes) this.#compare(node, "all");
-    if (Math.abs(departure.event - arrival.event) > 1) this.#againAt(departure);
-  }
-
-  /**
-   * Two names changed places: the kernel tells of it as of two renames, one right behind the other, of which the second
-   * begins where the first has just ended. Nothing was replaced then; its other name is made equal anew.
-   */
-  #exchanged(
-    directory: DirectoryNode,
-    { name, isDirectory, node }: { name: string; isDirectory: boolean; node: DirectoryNode | undefined },
-  ): void {
-    const above = directory.path;
-    if (above === undefined) {
-      directory.hasMissed = true;
-      this.#forget(node);
-      return;
-    }
-    if (node !== undefined && directory.child(name) !== node) {
-      this.#forget(directory.child(name));
-      directory.attach(node, name);
-    }
-    const path = joinPath(above, name);
-    if (isDirectory) this.#directoryCame(directory, name, path);
-    else this.#change("create", directory, { name, path, isDirectory });
-  }
-
-  /** What the last rename replaced is gone, unless it turns out at once that it changed places with it. */
-  #forgetReplaced(): void {
-    const replaced = this.#justArrived?.replaced;
-    this.#justArrived = undefined;
-    this.#forget(replaced);
-  }
-
-  #forgetExchange(): void {
-    const replaced = this.#maybeExchange?.replaced;
-    this.#maybeExchange = undefined;
-    this.#forget(replaced);
-  }
-
-  /** What was told between the halves of a rename may have been of a new thing in the old place, and went along with it. */
-  #againAt({ directory, name, isDirectory }: Omit<Departure, "atMs">): void {
-    const above = directory.path;
-    if (above === undefined) return;
-    const node = directory.child(name);
-    this.#change("create", directory, { name, path: joinPath(above, name), isDirectory });
-    if (node !== undefined) this.#compare(node, "all");
-  }
-
-  /** Directories that have a path again, and something that nobody was told of. */
-  #compareMissed(top: DirectoryNode): void {
-    for (const node of [...top.all()]) {
-      // It moved before it could be watched.
-      if (node.watch === undefined) this.#compare(node, "all");
-      else if (node.hasMissed) this.#compare(node, "one");
-      node.hasMissed = false;
-    }
-  }
-
-  // ---- what was read and what was told ----
-
-  /** What a scan saw may be older or newer than the events that are told meanwhile: it is looked at again. */
-  #isUnsure(node: DirectoryNode): void {
-    if (this.#checking !== undefined) this.#unsure.add(node);
-  }
-
-  #mustCheck(node: DirectoryNode): void {
-    this.#check();
-    this.#unsure.add(node);
-  }
-
-  #check(): void {
-    this.#checking ??= this.#checkAll()
-      .catch((error: unknown) => this.#lost(error))
-      .finally(() => (this.#checking = undefined));
-  }
-
-  async #checkAll(): Promise<void> {
-    for (;;) {
-      await this.#walk.finished();
-      await this.#watch?.drained();
-      if (this.#isClosed) return;
-      if (!this.#walk.isIdle) continue;
-      if (this.#unsure.size === 0) return;
-      const nodes = [...this.#unsure];
-      this.#unsure.clear();
-      for (const node of nodes)
-        if (node.path !== undefined) this.#compare(node, node.watch === undefined ? "all" : "one");
-    }
-  }
-
-  /** It went where nobody watches. */
-  #left({ directory, name, node, isDirectory }: Omit<Departure, "atMs">): void {
-    this.#forget(node);
-    const above = directory.path;
-    // What it left may be called otherwise by now; while that is away it is compared later.
-    if (above === undefined) directory.hasMissed = true;
-    else this.#change("remove", directory, { name, path: joinPath(above, name), isDirectory });
-  }
-
-  /** It came from where nobody watches. */
-  #came({ directory, name, isDirectory }: Arrival): void {
-    const above = directory.path;
-    if (above === undefined) {
-      directory.hasMissed = true;
-      return;
-    }
-    const path = joinPath(above, name);
-    if (isDirectory) {
-      this.#mustCheck(directory);
-      this.#forget(directory.child(name));
-      this.#directoryCame(directory, name, path);
-    } else this.#change("create", directory, { name, path, isDirectory });
-  }
-
-  /** Halves that are still alone when they waited long enough, and all events were read, stay alone. One at a time. */
-  #settle(): Promise<void> {
-    this.#settling ??= this.#settleAll()
-      .catch((error: unknown) => this.#lost(error))
-      .finally(() => (this.#settling = undefined));
-    return this.#settling;
-  }
-
-  async #settleAll(): Promise<void> {
-    const { clock } = this.#parts;
-    while (!this.#moves.isEmpty && !this.#isClosed) {
-      await new Promise<void>((resolve) => void clock.after(MOVE_WAIT_MS, resolve));
-      const beforeMs = clock.nowMs();
-      await this.#watch?.drained();
-      if (this.#isClosed) return;
-      const { departures, arrivals } = this.#moves.takeAlone(beforeMs);
-      for (const departure of departures) this.#left(departure);
-      for (const arrival of arrivals) this.#came(arrival);
-    }
-  }
-
   // ---- what was lost, or came too early ----
 
   #keepEarly(event: TreeEvent): void {
@@ -463,9 +242,7 @@ export class Capture {
 
   #overflow(): void {
     this.overflows += 1;
-    const { departures, arrivals } = this.#moves.takeAll();
-    for (const departure of departures) this.#left(departure);
-    for (const arrival of arrivals) this.#came(arrival);
+    this.#renames.endAll();
     this.#compare(this.nodes.root, "all");
   }
 
@@ -480,14 +257,16 @@ export class Capture {
 
   #lost(error: unknown): void {
     if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#walk.close();
+    this.#end();
     this.#parts.listener.lost(asRopewalkError(error));
   }
-}
 
-function isPlace(place: SourcePlace, directory: DirectoryNode, name: string): boolean {
-  return place.directory === directory && place.name === name;
+  #end(): void {
+    this.#isClosed = true;
+    this.#renames.close();
+    this.#doubted.close();
+    this.#walk.close();
+  }
 }
 
 function isEndOfRoot({ kind }: TreeEvent): boolean {

@@ -6,33 +6,17 @@
  * What is in the way and must go goes by the policy: removed (mirror), moved (trash), or EEXIST (keep). Where the file
  * system takes names for the same that differ in case, nothing is done under a name that stands there in another spelling.
  */
-import { constants } from "node:fs";
 import { releaseMemory } from "../../base/release-memory.ts";
 import type { TreePath } from "../../ports/file-tree.ts";
-import { isSameContent, type Operation, readBundle, type WireAttributes } from "../../wire/filesync/mod.ts";
-import {
-  type FailedStep,
-  makeAttributes,
-  NamedHolder,
-  OpenHolder,
-  type WantedAttributes,
-} from "./apply-attributes.ts";
-import {
-  EEXIST,
-  EINVAL,
-  EISDIR,
-  ENOENT,
-  ENOTDIR,
-  ENOTEMPTY,
-  ENOTUNIQ,
-  EPERM,
-  ESTALE,
-  errnoName,
-} from "./errno-names.ts";
+import { type Operation, readBundle } from "../../wire/filesync/mod.ts";
+import type { FailedStep, WantedAttributes } from "./apply-attributes.ts";
+import { changeContent } from "./change-content.ts";
+import { EEXIST, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, ENOTUNIQ, EPERM, errnoName } from "./errno-names.ts";
 import { lastStatus } from "./last-status.ts";
 import { type OpenedRoot, withRoot } from "./opened-root.ts";
-import { removeLeftovers, removeName, removeTree } from "./remove-tree.ts";
-import { writeFully } from "./stage-file.ts";
+import { PolicyRemoval } from "./policy-removal.ts";
+import { setAttributes } from "./set-attributes.ts";
+import { stageNode } from "./stage-node.ts";
 import { StagedContent } from "./staged-content.ts";
 import { nameOf, parentOf, TargetDirectories, type TargetDirectory } from "./target-directories.ts";
 import {
@@ -44,12 +28,9 @@ import {
   temporaryName,
 } from "./target-job.ts";
 import { copied, type Handed } from "./thread-jobs.ts";
-import { moveToTrash } from "./trash.ts";
-import { OPEN_DIRECTORY, OPEN_FILE, treeCalls } from "./tree-calls.ts";
+import { treeCalls } from "./tree-calls.ts";
 
 const NEW_DIRECTORY_MODE = 0o700;
-const KIND_BITS = { fifo: 0o010000, socket: 0o140000, character: 0o020000, block: 0o060000 } as const;
-const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;
 /** Others may put something in the way again and again. */
 const TRIES_MAX = 4;
 
@@ -85,13 +66,14 @@ class BundleRun {
   readonly #operations: readonly Operation[];
   readonly #directories: TargetDirectories;
   readonly #content: StagedContent;
+  readonly #removal: PolicyRemoval;
   readonly #lost = new LostKinds();
   readonly #failures: OperationFailure[] = [];
   #index = 0;
   #hasFailed = false;
 
   constructor(root: OpenedRoot, job: ApplyJob) {
-    const { target, bundle } = job;
+    const { target, bundle, nowMs, live } = job;
     this.#job = job;
     this.#operations = readBundle(job.bytes);
     this.#directories = new TargetDirectories(root);
@@ -102,6 +84,12 @@ class BundleRun {
       lost: this.#lost,
       bundle,
       first: 0,
+    });
+    this.#removal = new PolicyRemoval({
+      deletes: target.deletes,
+      directories: this.#directories,
+      nowMs,
+      live,
     });
     if (job.before === undefined) return;
     const { staged, synced } = job.before;
@@ -204,22 +192,18 @@ class BundleRun {
 
   /** The directory that a name is made in; undefined after a failure was told. */
   #parent(path: TreePath): TargetDirectory | undefined {
-    const opened = this.#directories.openOrMake(parentOf(path));
+    return this.#checkOpened(this.#directories.openOrMake(parentOf(path)), path);
+  }
+
+  /** The directory that a name stands in; undefined after a failure was told. */
+  #parentThere(path: TreePath): TargetDirectory | undefined {
+    return this.#checkOpened(this.#directories.open(parentOf(path)), path);
+  }
+
+  #checkOpened(opened: TargetDirectory | number, path: TreePath): TargetDirectory | undefined {
     if (typeof opened !== "number") return opened;
     this.#fail(opened, "open the directory", path);
     return undefined;
-  }
-
-  /** Removes by the policy what stands where something of another kind is to be. */
-  #clear(directory: TargetDirectory, path: TreePath): number {
-    const { target, nowMs } = this.#job;
-    if (target.deletes === "keep") return -EEXIST;
-    const name = nameOf(path);
-    const result =
-      target.deletes === "mirror"
-        ? removeTree(directory.fd, name)
-        : moveToTrash(this.#directories, { directory: directory.fd, name, path }, nowMs);
-    return result === -ENOENT ? 0 : result;
   }
 
   /** Calls `put` until nothing is in the way any more. */
@@ -229,7 +213,7 @@ class BundleRun {
       const isInTheWay =
         result === -EISDIR || result === -EEXIST || result === -ENOTDIR || result === -ENOTEMPTY;
       if (!isInTheWay || tries === TRIES_MAX) return result;
-      const cleared = this.#clear(directory, path);
+      const cleared = this.#removal.makeWay(directory, path);
       if (cleared < 0) return cleared;
       this.#directories.forget();
     }
@@ -252,7 +236,7 @@ class BundleRun {
       return lastStatus.kind === "directory" ? 0 : -EEXIST;
     });
     if (this.#check(result, "mkdir", path))
-      this.#checkStep(this.#setAttributes(directory.fd, name, this.#enterable(operation)), path);
+      this.#checkStep(setAttributes(directory.fd, name, this.#enterable(operation), this.#lost), path);
   }
 
   /** For a user that is not root: files are to be made in it. Its own `attributes` follow behind them. */
@@ -278,31 +262,13 @@ class BundleRun {
 
   /** Symbolic links and special files. */
   #node(operation: Op<"symlink"> | Op<"special">): void {
-    const { path, attributes } = operation;
+    const { path } = operation;
     const directory = this.#parent(path);
     if (directory === undefined) return;
     const temporary = this.#temporary();
-    const made =
-      operation.op === "symlink"
-        ? treeCalls.symlinkat(operation.target, directory.fd, temporary)
-        : this.#makeSpecial(directory.fd, temporary, attributes);
-    if (!this.#check(made, operation.op === "symlink" ? "symlink" : "mknod", path)) {
-      // A file system that has no such thing may leave an empty file.
-      treeCalls.unlinkat(directory.fd, temporary);
-      return;
-    }
-    const before = { hasExtended: directory.handsAclOn && operation.op === "special" };
-    this.#checkStep(
-      makeAttributes(new NamedHolder(directory.fd, temporary), before, operation, this.#lost),
-      path,
-    );
-    this.#place(directory, temporary, path);
-  }
-
-  #makeSpecial(directory: number, name: string, attributes: WireAttributes): number {
-    const { kind, deviceNode } = attributes;
-    if (kind === "file" || kind === "directory" || kind === "symlink") return -EINVAL;
-    return treeCalls.mknodat(directory, name, KIND_BITS[kind] | 0o600, deviceNode);
+    const failed = stageNode({ directory, temporary, operation }, this.#lost);
+    this.#checkStep(failed, path);
+    if (failed?.isStaged !== false) this.#place(directory, temporary, path);
   }
 
   #temporary(): string {
@@ -319,11 +285,8 @@ class BundleRun {
   }
 
   #link({ path, existing }: Op<"link">): void {
-    const from = this.#directories.open(parentOf(existing));
-    if (typeof from === "number") {
-      this.#fail(from, "open the directory", existing);
-      return;
-    }
+    const from = this.#parentThere(existing);
+    if (from === undefined) return;
     const directory = this.#parent(path);
     if (directory === undefined) return;
     if (!this.#check(treeCalls.statat(from.fd, nameOf(existing)), "link", existing)) return;
@@ -348,7 +311,7 @@ class BundleRun {
     if (result === -EEXIST) result = -ENOTEMPTY;
     // Only what is of another kind is in the way; a full directory is for the source to look at.
     if (result === -EISDIR || result === -ENOTDIR) {
-      const cleared = this.#clear(directory, to);
+      const cleared = this.#removal.makeWay(directory, to);
       result = cleared < 0 ? cleared : put();
     }
     if (this.#check(result === -EEXIST ? -ENOTEMPTY : result, "rename", from))
@@ -366,8 +329,7 @@ class BundleRun {
   }
 
   #remove({ path, recursive }: Op<"remove">): void {
-    const { target, nowMs, live } = this.#job;
-    if (target.deletes === "keep") return;
+    if (this.#job.target.deletes === "keep") return;
     const directory = this.#directories.open(parentOf(path));
     // What leads there is gone or no directory: so is the path.
     if (directory === -ENOENT || directory === -ENOTDIR) return;
@@ -375,95 +337,24 @@ class BundleRun {
       this.#fail(directory, "open the directory", path);
       return;
     }
-    const name = nameOf(path);
-    let result = treeCalls.statat(directory.fd, name);
-    if (result < 0) {
-      // Gone already, or it cannot even be looked at: told below.
-    } else if (target.deletes === "trash") {
-      result = recursive ? 0 : this.#checkEmpty(directory.fd, name);
-      if (result === 0)
-        result = moveToTrash(this.#directories, { directory: directory.fd, name, path }, nowMs);
-    } else if (recursive) result = removeTree(directory.fd, name);
-    else {
-      result = removeName(directory.fd, name);
-      if (result === -ENOTEMPTY && this.#sweep(directory.fd, name, live))
-        result = removeName(directory.fd, name);
-    }
+    const result = this.#removal.remove(directory, path, recursive);
+    // Gone already is as good.
     if (result !== -ENOENT) this.#check(result, "remove", path);
     this.#directories.forget();
   }
 
-  /** Removes what dead sessions left in a directory; whether there was something. */
-  #sweep(directory: number, name: string, live: readonly string[]): boolean {
-    const fd = treeCalls.openat(directory, name, OPEN_DIRECTORY);
-    if (fd < 0) return false;
-    const removed = removeLeftovers(fd, live);
-    treeCalls.close(fd);
-    return removed > 0;
-  }
-
-  #checkEmpty(directory: number, name: string): number {
-    const fd = treeCalls.openat(directory, name, OPEN_DIRECTORY);
-    if (fd < 0) return fd === -ENOENT ? fd : 0;
-    const inside = treeCalls.readNames(fd);
-    treeCalls.close(fd);
-    if (typeof inside === "number") return inside;
-    return inside.names.some((each) => !isOwnPath(each)) ? -ENOTEMPTY : 0;
-  }
-
   #attributes(operation: Op<"attributes">): void {
     const { path } = operation;
-    const directory = this.#directories.open(parentOf(path));
-    if (typeof directory === "number") {
-      this.#fail(directory, "open the directory", path);
-      return;
-    }
-    this.#checkStep(this.#setAttributes(directory.fd, nameOf(path), operation), path);
-  }
-
-  #setAttributes(directory: number, name: string, wanted: WantedAttributes): FailedStep | undefined {
-    const found = treeCalls.statat(directory, name);
-    if (found < 0) return { result: found, doing: "statx" };
-    const before = { ...lastStatus.attributes(0), hasExtended: true };
-    const { kind } = wanted.attributes;
-    if (before.kind !== kind)
-      return { result: kind === "directory" ? -ENOTDIR : -EEXIST, doing: `find a ${kind}` };
-    // A size and a time that are another content's would say of this one that it is the same.
-    if (kind === "file" && !isSameContent(before, wanted.attributes))
-      return { result: -ESTALE, doing: "find the content that the attributes belong to" };
-    const isOpened = kind === "file" || kind === "directory";
-    const fd = isOpened
-      ? treeCalls.openat(directory, name, kind === "file" ? OPEN_FILE : OPEN_DIRECTORY)
-      : -1;
-    // By name where it cannot be opened: a link, a node, a file that its owner may not read.
-    if (fd < 0) return makeAttributes(new NamedHolder(directory, name), before, wanted, this.#lost);
-    try {
-      return makeAttributes(new OpenHolder(fd), before, wanted, this.#lost);
-    } finally {
-      treeCalls.close(fd);
-    }
+    const directory = this.#parentThere(path);
+    if (directory === undefined) return;
+    this.#checkStep(setAttributes(directory.fd, nameOf(path), operation, this.#lost), path);
   }
 
   #change(operation: Op<"truncate"> | Op<"writeRange">): void {
     const { path } = operation;
-    const directory = this.#directories.open(parentOf(path));
-    if (typeof directory === "number") {
-      this.#fail(directory, "open the directory", path);
-      return;
-    }
-    if (!this.#check(treeCalls.statat(directory.fd, nameOf(path)), "open", path)) return;
-    if (lastStatus.kind !== "file") {
-      this.#fail(-EINVAL, "open", path);
-      return;
-    }
-    const fd = treeCalls.openat(directory.fd, nameOf(path), O_WRONLY | O_NONBLOCK | O_NOCTTY);
-    if (!this.#check(fd, "open", path)) return;
-    const result =
-      operation.op === "truncate"
-        ? treeCalls.ftruncate(fd, operation.sizeBytes)
-        : writeFully(fd, operation.bytes, operation.offset);
-    treeCalls.close(fd);
-    this.#check(result, operation.op === "truncate" ? "truncate" : "write", path);
+    const directory = this.#parentThere(path);
+    if (directory === undefined) return;
+    this.#checkStep(changeContent(directory.fd, nameOf(path), operation), path);
   }
 }
 
