@@ -110,8 +110,8 @@ export class TargetLane {
         entriesMax: settings.queueEntriesMax,
         barrier: settings.barrier,
         idleCloseMs: settings.idleCloseMs,
-        copyRunEntriesMax: 4096,
-        copyRunBytesMax: 16 * 2 ** 20,
+        copyRunEntriesMax: 1024,
+        copyRunBytesMax: 8 * 2 ** 20,
       },
       observer: {
         appended: () => (this.isDurable = false),

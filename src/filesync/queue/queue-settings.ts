@@ -26,7 +26,7 @@ export const DEFAULT_QUEUE_SETTINGS: QueueSettings = {
   rescansMax: 65_536,
   barrier: "tree",
   idleCloseMs: 5000,
-  bulkAheadMs: 400,
+  bulkAheadMs: 150,
   largeBytes: 1024 * 1024,
   copyRunEntriesMax: 128,
   copyRunBytesMax: 2 * 1024 * 1024,
