@@ -269,11 +269,20 @@ export class TreeChurn {
     else if (inode === undefined || inode.kind === "file") await this.#write(below, this.#content());
     else this.#tree.chmod(below, random.pick([0o700, 0o755]));
     await pause(random.fraction() * random.pick([1, 5, 30]));
-    const how = random.pick(["rename", "swap", "exchange", "around"] as const);
+    const how = random.pick(["rename", "swap", "exchange", "around", "back"] as const);
     if (how === "rename") this.#rename(path, this.#freshPath());
     else if (how === "swap") await this.#swap(path, this.#directory());
     else if (how === "exchange") this.#exchange(path, this.#directory());
+    else if (how === "back") await this.#thereAndBack(path);
     else await this.#chain(path);
+  }
+
+  async #thereAndBack(path: TreePath): Promise<void> {
+    const { random, pause } = this.#options;
+    const to = this.#freshPath();
+    this.#rename(path, to);
+    if (random.chance(0.5)) await pause(random.fraction() * 5);
+    this.#rename(to, path);
   }
 
   #unlink(path: TreePath): void {

@@ -425,3 +425,45 @@ test("a listing that is older than another one that was read beside it takes no 
   await captured.pass(100);
   assert.ok(captured.isWatched("d/e"));
 });
+
+test("what goes to another name and back is renamed twice, and its old name is looked at again", async () => {
+  const captured = await begun({ d: "/", "d/e": "/", f: "x" });
+  for (const [path, isDirectory] of [
+    ["d", true],
+    ["f", false],
+  ] as const)
+    for (const [from, to, cookie] of [
+      [path, "other", 1],
+      ["other", path, 2],
+    ] as const) {
+      captured.half("movedFrom", from, isDirectory, cookie);
+      captured.half("movedTo", to, isDirectory, cookie);
+    }
+  captured.inOrder(
+    "rename d other",
+    "rename other d",
+    "create other",
+    "rename f other",
+    "rename other f",
+    "create other",
+  );
+  assert.ok(captured.isWatched("d/e"));
+});
+
+test("two directories that changed places are renamed and compared, and what may be left over is looked at", async () => {
+  const captured = await begun({ a: "/", "a/x": "/", b: "/", "b/y": "/" });
+  const { tree } = captured;
+  tree.rename("a", "aside");
+  tree.rename("b", "a");
+  tree.rename("aside", "b");
+  for (const [from, to, cookie] of [
+    ["a", "b", 1],
+    ["b", "a", 2],
+  ] as const) {
+    captured.half("movedFrom", from, true, cookie);
+    captured.half("movedTo", to, true, cookie);
+  }
+  await captured.pass(100);
+  captured.inOrder("rename a b", "create a", "remove b", "repair a all");
+  assert.ok(captured.isWatched("b/x") && captured.isWatched("a/y"));
+});

@@ -34,15 +34,22 @@ export interface RenamesParts {
   readonly lost: (error: unknown) => void;
 }
 
+/** Where the thing that was renamed came from, and the directory that stood where it went. */
+interface Replacement {
+  readonly origin: SourcePlace;
+  readonly replaced: DirectoryNode | undefined;
+  readonly isDirectory: boolean;
+}
+
 export class Renames {
   readonly #parts: RenamesParts;
   readonly #moves: Moves;
   readonly #hasAnchoredExcludes: boolean;
   #settling: Promise<void> | undefined;
   /** By the rename that was told last. */
-  #justArrived: { place: SourcePlace; origin: SourcePlace; replaced: DirectoryNode | undefined } | undefined;
-  /** A departure from where something has just arrived: if it goes where that came from, two names changed places. */
-  #maybeExchange: { cookie: number; origin: SourcePlace; replaced: DirectoryNode | undefined } | undefined;
+  #justArrived: (Replacement & { readonly place: SourcePlace }) | undefined;
+  /** A departure from where something has just arrived: if it goes where that came from, two names may have changed places. */
+  #maybeExchange: (Replacement & { readonly cookie: number }) | undefined;
   /** Of the event that is told, those that came early counted twice. */
   #number = 0;
   #isClosed = false;
@@ -70,7 +77,8 @@ export class Renames {
     if (before !== undefined && isPlace(before.place, directory, name)) {
       this.#justArrived = undefined;
       this.#forgetExchange();
-      this.#maybeExchange = { cookie, origin: before.origin, replaced: before.replaced };
+      const { origin, replaced } = before;
+      this.#maybeExchange = { cookie, origin, replaced, isDirectory: before.isDirectory };
     } else this.#forgetReplaced();
     const node = isDirectory ? directory.child(name) : undefined;
     node?.detach();
@@ -79,7 +87,7 @@ export class Renames {
     // What came first was told of late: either place may have another directory by now.
     if (isDirectory && (node === undefined || arrival !== undefined)) this.#parts.doubted.add(directory);
     if (isDirectory && arrival !== undefined) this.#parts.doubted.add(arrival.directory);
-    if (arrival !== undefined && !this.#changedPlaces(departure, arrival)) this.#renamed(departure, arrival);
+    if (arrival !== undefined) this.#met(departure, arrival);
   }
 
   /** Something came to a directory under this name. */
@@ -87,8 +95,18 @@ export class Renames {
     this.#forgetReplaced();
     const arrival = { cookie, directory, name, isDirectory, event: this.#number };
     const departure = this.#moves.arrive(arrival);
-    if (departure !== undefined && !this.#changedPlaces(departure, arrival))
-      this.#renamed(departure, arrival);
+    if (departure !== undefined) this.#met(departure, arrival);
+  }
+
+  #met(departure: Omit<Departure, "atMs">, arrival: Omit<Arrival, "atMs">): void {
+    const isBack = this.#isBack(departure, arrival);
+    if (isBack && this.#isExchange(departure)) {
+      this.#changedPlaces(departure, arrival);
+      return;
+    }
+    this.#renamed(departure, arrival);
+    // Two files that changed places look the same as one that went there and back.
+    if (isBack) this.#againAt(departure);
   }
 
   /** Halves that are still alone when they waited long enough, and all events were read, stay alone. One at a time. */
@@ -173,6 +191,7 @@ export class Renames {
       place: { directory, name },
       origin: { directory: departure.directory, name: departure.name },
       replaced: replaced === node ? undefined : replaced,
+      isDirectory,
     };
     if (node !== undefined && above !== undefined) directory.attach(node, name);
     if (above === undefined) {
@@ -223,25 +242,44 @@ export class Renames {
 
   // ---- exchanges ----
 
-  /** Whether this rename is the other half of an exchange; what departed is where it has just come to. */
-  #changedPlaces(
-    { cookie, directory, name, node }: Omit<Departure, "atMs">,
-    arrival: Omit<Arrival, "atMs">,
-  ): boolean {
+  /** Whether it goes to where the last rename came from, from where that went. */
+  #isBack({ cookie }: Omit<Departure, "atMs">, arrival: Omit<Arrival, "atMs">): boolean {
     const exchange = this.#maybeExchange;
     if (exchange?.cookie !== cookie) return false;
-    if (!isPlace(exchange.origin, arrival.directory, arrival.name)) {
-      this.#forgetExchange();
-      return false;
-    }
+    const isBack = isPlace(exchange.origin, arrival.directory, arrival.name);
+    if (!isBack) this.#forgetExchange();
+    return isBack;
+  }
+
+  /** Something stood there when the first one came: a directory that is known, or it was of another kind. */
+  #isExchange({ isDirectory }: Omit<Departure, "atMs">): boolean {
+    const exchange = this.#maybeExchange;
+    if (exchange === undefined) return false;
+    if (exchange.replaced !== undefined || exchange.isDirectory !== isDirectory) return true;
+    this.#maybeExchange = undefined;
+    return false;
+  }
+
+  /** What departed is where it has just come to. */
+  #changedPlaces({ directory, name, node }: Omit<Departure, "atMs">, arrival: Omit<Arrival, "atMs">): void {
+    const replaced = this.#maybeExchange?.replaced;
     this.#maybeExchange = undefined;
     if (node !== undefined) {
       this.#parts.forget(directory.child(name));
       directory.attach(node, name);
       this.#compareMissed(node);
     }
-    this.#exchanged(arrival.directory, { ...arrival, node: exchange.replaced });
-    return true;
+    this.#exchanged(arrival.directory, { ...arrival, node: replaced });
+    // Unless it was an empty directory that stood there, and it went back: then nothing does.
+    const above = directory.path;
+    this.#parts.doubted.add(directory);
+    if (above !== undefined)
+      this.#parts.told({
+        kind: "remove",
+        place: { directory, name },
+        path: joinPath(above, name),
+        isDirectory: true,
+      });
   }
 
   /**
