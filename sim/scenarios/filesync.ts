@@ -172,13 +172,13 @@ class FilesyncRun {
     if (needed !== undefined || this.#random.chance(0.3)) await this.#synchronize(needed);
     await this.#settled();
     checkEqual("equal-settled", treeDifferences(machine.source, machine.disk.tree));
-    if (this.#random.chance(0.5)) await this.#carry();
+    await this.#carry();
   }
 
   /** Nothing else happens, so nothing else makes good what is read of a directory that has moved. */
   async #carry(): Promise<void> {
     const machine = this.#machine;
-    await this.#churn.carry(this.#random.between(1, 6));
+    await this.#churn.carry(this.#random.between(3, 10));
     await this.#settled();
     const differences = treeDifferences(machine.source, machine.disk.tree);
     // What only a comparison finds is looked for by the next round.
