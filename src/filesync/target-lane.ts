@@ -161,9 +161,10 @@ export class TargetLane {
   /** Something happened at the source. */
   changed(change: Change | NewEntry): void {
     this.#repairs.sourceChanged();
+    // What is compared meanwhile, or is to be, may look for it where it is not any more, or was not yet.
+    const isCompared = this.#comparisons > 0 || this.queue.hasRepairs;
     this.queue.append(change);
-    // What is compared meanwhile may have looked for it where it was not any more, or was not yet.
-    if (change.kind === "rename" && change.isDirectory && this.#comparisons > 0) this.#compareMoved(change);
+    if (change.kind === "rename" && change.isDirectory && isCompared) this.#compareMoved(change);
   }
 
   #compareMoved({ place }: Change | NewEntry): void {

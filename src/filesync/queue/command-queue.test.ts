@@ -60,6 +60,15 @@ test("it is known when the renames of directories that were appended are done", 
   assert.equal(queue.queue.hasRenames, false);
 });
 
+test("it is known whether directories are still to be compared", () => {
+  const queue = testQueue();
+  assert.equal(queue.queue.hasRepairs, false);
+  queue.append("repair", "d", { isDirectory: true });
+  assert.equal(queue.queue.hasRepairs, true);
+  queue.done(queue.claim(0)!);
+  assert.equal(queue.queue.hasRepairs, false);
+});
+
 test("a directory's rename ends joining below it", () => {
   const queue = testQueue();
   const first = queue.append("write", "d/a");

@@ -73,6 +73,8 @@ export class CommandQueue {
   readonly #whenDone = new Map<Entry, Deferred>();
   #pendingMarks: PendingMark[] = [];
   #marks = 0;
+  /** Entries that are not done. */
+  #repairs = 0;
   /** Of a directory; undefined once it is done. */
   #lastRename: QueuedEntry | undefined;
   #room: Deferred | undefined;
@@ -174,6 +176,11 @@ export class CommandQueue {
     return this.#lastRename !== undefined;
   }
 
+  /** Whether directories are still to be compared: what moves out of them meanwhile is not seen there any more. */
+  get hasRepairs(): boolean {
+    return this.#repairs > 0 || this.#rescans.size > 0;
+  }
+
   /** Resolves when the directories of the target stand where they were said to be at the call. Errors: SHUTTING_DOWN. */
   async renamed(): Promise<void> {
     if (this.#lastRename !== undefined) await this.whenDone(this.#lastRename);
@@ -258,6 +265,7 @@ export class CommandQueue {
     this.schedule.appended(queued, nowMs);
     this.#joined.appended(queued);
     if (queued.kind === "rename" && queued.isDirectory) this.#lastRename = queued;
+    if (queued.kind === "repair") this.#repairs++;
     this.#count(queued, 1);
     this.#observer.appended?.(queued);
     this.changed();
@@ -327,6 +335,7 @@ export class CommandQueue {
     this.#count(entry, -1);
     if (entry.kind === "mark") this.#marks--;
     if (entry === this.#lastRename) this.#lastRename = undefined;
+    if (entry.kind === "repair") this.#repairs--;
     this.#observer.done?.(entry);
     entry.done?.(entry);
     this.#whenDone.get(entry)?.resolve();
