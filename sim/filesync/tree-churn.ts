@@ -217,8 +217,9 @@ export class TreeChurn {
 
   async #set(path: TreePath, content: Uint8Array): Promise<void> {
     const tree = this.#tree;
+    const { pause, tickMs } = this.#options;
     if (Math.max(content.length, tree.at(path).content.length) >= largeBytes)
-      while (isSameTick(tree, tree.at(path))) await this.#options.pause(this.#options.tickMs);
+      while (tickMs > 0 && isSameTick(tree, tree.at(path))) await pause(tickMs);
     tree.setContent(path, content);
   }
 
