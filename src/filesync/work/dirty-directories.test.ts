@@ -37,7 +37,7 @@ test("what was sent before a rename may have been another directory's, and is se
 test("what was sent is another directory's no more when it is confirmed", () => {
   const dirty = new DirtyDirectories();
   dirty.wereSent(["a"]);
-  assert.equal(dirty.settled, 1);
+  assert.equal(dirty.sendings, 1);
   dirty.confirmed();
   dirty.renamed("a", "c");
   assert.equal(dirty.size, 0);

@@ -15,7 +15,7 @@ export class DirtyDirectories {
   readonly #dirty = new Set<TreePath>();
   readonly #away = new Set<TreePath>();
   readonly #sent = new Set<TreePath>();
-  #settled = 0;
+  #sendings = 0;
 
   get size(): number {
     return this.#dirty.size;
@@ -46,12 +46,12 @@ export class DirtyDirectories {
   }
 
   /** How often something was sent. */
-  get settled(): number {
-    return this.#settled;
+  get sendings(): number {
+    return this.#sendings;
   }
 
   wereSent(paths: readonly TreePath[]): void {
-    this.#settled += 1;
+    this.#sendings += 1;
     for (const path of paths) keep(this.#sent, path);
   }
 

@@ -115,9 +115,9 @@ export class TreeWork implements EntryWork {
   /** Once it is known that all was read where it was meant to be, no directory's attributes are another's. */
   async #checkReads(): Promise<void> {
     const { dirty, reads, hasRenames } = this.#parts;
-    const settled = dirty.settled;
+    const sendings = dirty.sendings;
     await reads.checked();
-    if (!hasRenames() && dirty.settled === settled) dirty.confirmed();
+    if (!hasRenames() && dirty.sendings === sendings) dirty.confirmed();
   }
 
   async settle(connection: TargetConnection): Promise<void> {
