@@ -251,8 +251,7 @@ async function live(bench: Bench, steps: readonly Step[]): Promise<void> {
   }
   for (const [volume, device] of devices.entries()) assert.deepEqual(await bytesOf(device), contents[volume]);
   checkTime();
-  for (const token of tokens)
-    if (token.ended === undefined || token.ended === "OPEN") await revoke(token);
+  for (const token of tokens) if (token.ended === undefined || token.ended === "OPEN") await revoke(token);
   await bench.pause(1);
   assert.equal(room.counters.live, 0);
   bench.checkEmpty();
