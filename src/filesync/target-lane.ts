@@ -43,6 +43,8 @@ import { entriesAnew, entryAt, placeOf, type WorkParts } from "./work/work-parts
 const SETTLE_MS = 1000;
 /** So often what followed from what followed is waited for; a tree that changes all the time has always more. */
 const FOLLOW_UPS_MAX = 64;
+/** Of all connections together: claims of copies at the same time. */
+const COPY_RUNS = 32;
 
 export interface SynchronizationTarget {
   /** As shown: a local path or a URL. */
@@ -110,8 +112,9 @@ export class TargetLane {
         entriesMax: settings.queueEntriesMax,
         barrier: settings.barrier,
         idleCloseMs: settings.idleCloseMs,
-        copyRunEntriesMax: 1024,
-        copyRunBytesMax: 8 * 2 ** 20,
+        copyRunEntriesMax: 128,
+        copyRunBytesMax: 2 ** 20,
+        copyRunsMax: Math.ceil(COPY_RUNS / settings.threads),
       },
       observer: {
         appended: () => (this.isDurable = false),

@@ -204,7 +204,7 @@ test("a bulk waits for room while what it has queued takes longer than live comm
   assert.equal(queue.queue.figures.bulkEntries, 3, "two entries for each thread may always wait");
 });
 
-test("a bulk has at most its quarter of the queue, however fast it is copied", async () => {
+test("a bulk has at most its half of the queue, however fast it is copied", async () => {
   const queue = testQueue({ settings: { entriesMax: 1024, bulkAheadMs: 1e9 } });
   queue.copies("first", "second");
   const claim = queue.claim(1)!;
@@ -220,7 +220,7 @@ test("a bulk has at most its quarter of the queue, however fast it is copied", a
     await queue.clock.step(0);
     if (!isWaiting) queue.copies(`f${appended++}`);
   }
-  assert.equal(queue.queue.figures.bulkEntries, 256);
+  assert.equal(queue.queue.figures.bulkEntries, 512);
 });
 
 test("the lag is counted from the oldest live entry that is not done", async () => {

@@ -25,10 +25,10 @@ import { type Claim, type ClaimOutcome, Schedule } from "./schedule.ts";
 const RESERVED_ENTRIES = 4096;
 const MARKS_MAX = 256;
 /** Copies that a bulk may have in the queue for each thread before their rate is known, if they are little work (bytes). */
-const FIRST_AHEAD = 128;
+const FIRST_AHEAD = 512;
 const FIRST_AHEAD_WORK = 8 * 2 ** 20;
 /** A bulk has at most this part of the queue. */
-const BULK_SHARE = 1 / 4;
+const BULK_SHARE = 1 / 2;
 
 /** Told in the same turn; a durable journal listens, and the simulator. */
 export interface QueueObserver {
@@ -80,7 +80,9 @@ export class CommandQueue {
   #room: Deferred | undefined;
   #number = 0;
   #bulkEntries = 0;
+  /** Copies of a bulk, and those of them that are claimed. */
   #copyWork = 0;
+  #claimedWork = 0;
   #liveEntries = 0;
   #liveBytes = 0;
   #rescanned = 0;
@@ -102,7 +104,12 @@ export class CommandQueue {
       threads: options.threads,
       settings: this.settings,
       plants: options.plants ?? new Set(),
-      claimed: (entry) => this.#joined.claimed(entry),
+      claimed: (entry) => {
+        this.#joined.claimed(entry);
+        this.#claimedWork += this.#workOf(entry);
+      },
+      released: (entry) => (this.#claimedWork -= this.#workOf(entry)),
+      isEnough: () => (this.#rate.timeMsOf(this.#claimedWork) ?? 0) > this.settings.bulkAheadMs,
       done: (entry) => this.#wasDone(entry),
     });
   }
@@ -216,7 +223,7 @@ export class CommandQueue {
   /** The claim's connection is dead, or its work failed as a whole (F12). */
   free(claim: Claim): void {
     if (claim.what === "copy") this.#rate.ended({ entries: 0, bytes: 0 });
-    this.schedule.free(claim.thread);
+    this.schedule.free(claim);
     this.#settle();
   }
 
@@ -360,23 +367,25 @@ export class CommandQueue {
     if (this.#bulkEntries >= entriesMax * BULK_SHARE * share || this.#list.length >= entriesMax) return false;
     // Every thread has something to do, however slow it is.
     if (this.#bulkEntries < 2 * this.threads) return true;
-    const aheadMs = this.#rate.timeMsOf(this.#copyWork);
+    const aheadMs = this.#rate.timeMsOf(this.#copyWork - this.#claimedWork);
     if (aheadMs !== undefined) return aheadMs <= bulkAheadMs * share;
     // Small files cost little, and only many show how fast they are done.
     return this.#bulkEntries < FIRST_AHEAD * this.threads * share && this.#copyWork < FIRST_AHEAD_WORK;
   }
 
   #count(entry: QueuedEntry, sign: 1 | -1): void {
-    if (entry.isBulk) {
-      this.#bulkEntries += sign;
-      // A large file lets others by while it is copied, so that its length is not what they wait for.
-      if (entry.kind === "sync-copy")
-        this.#copyWork +=
-          sign * CopyRate.workOf({ entries: 1, bytes: Math.min(entry.sizeBytes, this.settings.largeBytes) });
-    } else if (entry.kind !== "mark") {
+    this.#copyWork += sign * this.#workOf(entry);
+    if (entry.isBulk) this.#bulkEntries += sign;
+    else if (entry.kind !== "mark") {
       this.#liveEntries += sign;
       this.#liveBytes += sign * entry.sizeBytes;
     }
+  }
+
+  /** Of a copy of a bulk. A large file lets others by while it is copied, so that its length is not what they wait for. */
+  #workOf({ isBulk, kind, sizeBytes }: Entry): number {
+    if (!isBulk || kind !== "sync-copy") return 0;
+    return CopyRate.workOf({ entries: 1, bytes: Math.min(sizeBytes, this.settings.largeBytes) });
   }
 
   #oldestLiveMs(): number | undefined {

@@ -9,13 +9,15 @@ export interface QueueSettings {
   readonly barrier: "tree" | "path";
   /** So long after the last command of a synchronization the sync threads close. */
   readonly idleCloseMs: number;
-  /** A bulk waits while more copies than take so long are queued. */
+  /** A bulk waits while more copies than take so long wait in the queue; as long take at most those that are claimed together. */
   readonly bulkAheadMs: number;
   /** A file larger than this is copied alone and can be put back in the middle. */
   readonly largeBytes: number;
   /** One claim of SYNC_COPY entries. */
   readonly copyRunEntriesMax: number;
   readonly copyRunBytesMax: number;
+  /** Claims of SYNC_COPY entries that a thread may have at the same time, but for those of a large file. */
+  readonly copyRunsMax: number;
   /** One claim of other entries. */
   readonly runEntriesMax: number;
   readonly runBytesMax: number;
@@ -30,6 +32,7 @@ export const DEFAULT_QUEUE_SETTINGS: QueueSettings = {
   largeBytes: 1024 * 1024,
   copyRunEntriesMax: 128,
   copyRunBytesMax: 2 * 1024 * 1024,
+  copyRunsMax: 1,
   runEntriesMax: 256,
   runBytesMax: 1024 * 1024,
 };

@@ -14,7 +14,8 @@
  *
  * A copy of a large file may be put back in the middle: it then gives way to the commands that wait behind it, and goes on
  * in front of those that come later, so that neither starves. Always holds: thread 0 is the main thread; a thread has one
- * claim at a time; every entry of the list is waiting or claimed; a copy that was begun holds its place until it is done.
+ * claim at a time, or several of small copies; every entry of the list is waiting or claimed; a copy that was begun holds
+ * its place until it is done.
  */
 import { assert } from "../../base/assert.ts";
 import { isWithin, movedPath } from "../tree-path.ts";
@@ -57,6 +58,10 @@ export interface ScheduleOptions {
   readonly settings: QueueSettings;
   readonly plants: ReadonlySet<string>;
   readonly claimed: (entry: QueuedEntry) => void;
+  /** It is claimed no more: it waits again, or is done next. */
+  readonly released: (entry: QueuedEntry) => void;
+  /** Whether the copies that are claimed take so long that no thread needs another claim beside one that it has. */
+  readonly isEnough: () => boolean;
   readonly done: (entry: QueuedEntry) => void;
 }
 
@@ -68,7 +73,8 @@ export class Schedule {
   readonly #options: ScheduleOptions;
   readonly #list: EntryList;
   readonly #saidHello = new Set<number>();
-  readonly #claims = new Map<number, OpenClaim>();
+  /** By thread; none has an empty set. */
+  readonly #claims = new Map<number, Set<OpenClaim>>();
   /** SYNC_COPY entries that are claimed. */
   readonly #running = new Set<QueuedEntry>();
   /** SYNC_COPY entries of which a part was sent. */
@@ -129,13 +135,17 @@ export class Schedule {
 
   /** What the thread works on next, claimed for it; undefined: it waits. */
   claim(thread: number, nowMs: number): Claim | undefined {
-    assert(!this.#claims.has(thread), "a thread has one claim at a time");
+    const held = this.#claims.get(thread);
+    if (held !== undefined && !this.#mayHaveAnother(held)) return undefined;
     if (!this.#saidHello.has(thread) || !this.isReady(nowMs)) return undefined;
     const entries = thread === MAIN_THREAD ? this.#claimOfMain() : this.#claimOfSync(thread);
     if (entries === undefined) return undefined;
     const what = entries[0]!.kind === "sync-copy" ? "copy" : "commands";
     const claim: OpenClaim = { thread, what, entries };
-    this.#claims.set(thread, claim);
+    if (held === undefined) this.#claims.set(thread, new Set([claim]));
+    // What stands next is for a thread that has nothing else, or too little for another claim: more may come.
+    else if (!this.isShort(claim) || !this.#isFull(claim)) return undefined;
+    else held.add(claim);
     for (const entry of entries) {
       if (what === "copy" && entry.state === "waiting") this.#waitingCopies--;
       entry.state = "claimed";
@@ -144,6 +154,26 @@ export class Schedule {
       this.#options.claimed(entry);
     }
     return claim;
+  }
+
+  /** Whether the claim is of small copies, beside which its thread may have others. */
+  isShort({ what, entries: [first] }: Claim): boolean {
+    const { largeBytes } = this.#options.settings;
+    return what === "copy" && first!.sizeBytes <= largeBytes && !this.#parts.has(first as QueuedEntry);
+  }
+
+  #isFull({ entries }: Claim): boolean {
+    const { copyRunBytesMax, copyRunEntriesMax } = this.#options.settings;
+    if (entries.length >= copyRunEntriesMax / 2) return true;
+    let bytes = 0;
+    for (const { sizeBytes } of entries) bytes += sizeBytes;
+    return bytes >= copyRunBytesMax / 2;
+  }
+
+  #mayHaveAnother(held: ReadonlySet<OpenClaim>): boolean {
+    const { copyRunsMax } = this.#options.settings;
+    for (const claim of held) if (!this.isShort(claim)) return false;
+    return held.size < copyRunsMax && !this.#options.isEnough();
   }
 
   /**
@@ -253,9 +283,8 @@ export class Schedule {
 
   /** Every entry of the claim is in one of the outcome's lists. */
   finish(claim: Claim, outcome: ClaimOutcome, nowMs: number): void {
-    const open = this.#claims.get(claim.thread);
-    assert(open !== undefined && open === claim, "a claim is finished once, by the thread that has it");
-    this.#claims.delete(claim.thread);
+    const open = this.#given(claim);
+    assert(open !== undefined, "a claim is finished once, by the thread that has it");
     const done = new Set(outcome.done);
     const putBack = new Set(outcome.putBack);
     const untouched = new Set(outcome.untouched);
@@ -273,12 +302,18 @@ export class Schedule {
     }
   }
 
-  /** F12: what the thread had claimed is as if it had not been begun. */
-  free(thread: number): void {
-    const claim = this.#claims.get(thread);
-    if (claim === undefined) return;
-    this.#claims.delete(thread);
-    for (const entry of claim.entries) this.#release(entry);
+  /** F12: what was claimed is as if it had not been begun. */
+  free(claim: Claim): void {
+    for (const entry of this.#given(claim)?.entries ?? []) this.#release(entry);
+  }
+
+  /** The claim is its thread's no more; undefined: it was not. */
+  #given(claim: Claim): OpenClaim | undefined {
+    const held = this.#claims.get(claim.thread);
+    const open = claim as OpenClaim;
+    if (held === undefined || !held.delete(open)) return undefined;
+    if (held.size === 0) this.#claims.delete(claim.thread);
+    return open;
   }
 
   #release(entry: QueuedEntry): void {
@@ -288,6 +323,7 @@ export class Schedule {
     entry.claimedBy = undefined;
     this.#running.delete(entry);
     if (entry.kind === "sync-copy") this.#waitingCopies++;
+    this.#options.released(entry);
   }
 
   /**
@@ -367,7 +403,7 @@ export class Schedule {
 
   standing(thread: number): Standing {
     if (!this.#saidHello.has(thread)) return { doing: "closed", number: 0 };
-    const claim = this.#claims.get(thread);
+    const [claim] = this.#claims.get(thread) ?? [];
     if (claim !== undefined)
       return { doing: claim.what === "copy" ? "copying" : "processing", number: claim.entries[0]!.number };
     for (let entry = this.#list.first; entry !== undefined; entry = entry.next)

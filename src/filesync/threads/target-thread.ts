@@ -1,7 +1,7 @@
 /**
  * One thread of a target: a task that opens its connection, works on what the queue lets it claim, and closes.
  *
- * Always holds: it has one claim at a time; a connection is used for entries only after its hello was answered (F8), and is
+ * Always holds: it has one claim at a time, or some of small copies beside each other; a connection is used for entries only after its hello was answered (F8), and is
  * closed only between entries (F11). Nothing is dropped: what fails as a whole is tried again, later and later, each time
  * over a new connection. Only a defect of the program ends the task with an error.
  */
@@ -57,6 +57,11 @@ export class TargetThread {
   #isOpen = false;
   /** The connection has ended by itself. */
   #isLost = false;
+  /** Claims of small copies that are worked on. */
+  readonly #copying = new Set<Promise<void>>();
+  /** Those of them that failed as a whole: freed when the connection is gone and nothing is under way on it. */
+  #failedClaims: Claim[] = [];
+  #defect: AssertionFailed | undefined;
   #giveUpConnecting: ((reason: RopewalkError) => void) | undefined;
   #openedMs = 0;
   #retryAtMs = 0;
@@ -81,12 +86,14 @@ export class TargetThread {
     while (!this.#around.isStopping) {
       // From before it looks for work, so that what comes meanwhile is not missed.
       const change = wakeUp.wait();
-      if (this.#isLost) this.#dropConnection();
+      if (this.#defect !== undefined) throw this.#defect;
+      if (this.#isLost || this.#failedClaims.length > 0) await this.#giveUpConnection();
       if (clock.nowMs() < this.#retryAtMs) await this.#waitForRetry();
       else if (!queue.schedule.isWanted(this.number, clock.nowMs())) await this.#closeAndWait();
       else if (this.#connection === undefined) await this.#open();
       else if (!(await this.#workOnce(this.#connection))) await change;
     }
+    await this.#copied();
     await this.#close();
   }
 
@@ -166,6 +173,15 @@ export class TargetThread {
     this.#around.wakeUp.wake();
   }
 
+  /** Everything that is under way on it fails, and may then be claimed again. */
+  async #giveUpConnection(): Promise<void> {
+    await this.#copied();
+    this.#dropConnection();
+    const claims = this.#failedClaims;
+    this.#failedClaims = [];
+    for (const claim of claims) this.#free(claim);
+  }
+
   /** Nothing is under way on it any more. */
   #dropConnection(): void {
     const connection = this.#connection;
@@ -203,7 +219,10 @@ export class TargetThread {
 
   async #closeAndWait(): Promise<void> {
     if (this.#connection === undefined) await this.#around.wakeUp.wait();
-    else await this.#close();
+    else {
+      await this.#copied();
+      await this.#close();
+    }
   }
 
   // The work.
@@ -214,16 +233,42 @@ export class TargetThread {
     if (isPaused) return false;
     const claim = queue.claim(this.number);
     if (claim === undefined) {
-      if (this.number !== MAIN_THREAD || !work.isUnsettled) return false;
+      if (this.number !== MAIN_THREAD || this.#copying.size > 0 || !work.isUnsettled) return false;
       await this.#tried(() => work.settle(connection));
       return true;
     }
     tell({ type: "claimed", thread: this.number, claim });
-    if (!(await this.#tried(() => this.#workOn(claim, connection)))) {
-      queue.free(claim);
-      tell({ type: "freed", thread: this.number, claim });
-    }
+    if (queue.schedule.isShort(claim)) this.#copy(claim, connection);
+    else if (!(await this.#tried(() => this.#workOn(claim, connection)))) this.#free(claim);
     return true;
+  }
+
+  #free(claim: Claim): void {
+    this.#around.queue.free(claim);
+    this.#around.tell({ type: "freed", thread: this.number, claim });
+  }
+
+  /** Beside others: while results of one are taken in, more are under way. */
+  #copy(claim: Claim, connection: TargetConnection): void {
+    const copying = this.#workOn(claim, connection)
+      .then(
+        () => this.#wentWell(),
+        (error: unknown) => {
+          if (error instanceof AssertionFailed) this.#defect ??= error;
+          else if (!this.#isLost && this.#failedClaims.length === 0) this.#failed(error);
+          this.#failedClaims.push(claim);
+          connection.abandon(asRopewalkError(error));
+        },
+      )
+      .then(() => {
+        this.#copying.delete(copying);
+        this.#around.wakeUp.wake();
+      });
+    this.#copying.add(copying);
+  }
+
+  async #copied(): Promise<void> {
+    await Promise.all(this.#copying);
   }
 
   async #workOn(claim: Claim, connection: TargetConnection): Promise<void> {
@@ -264,8 +309,7 @@ export class TargetThread {
   async #tried(action: () => Promise<void>): Promise<boolean> {
     try {
       await action();
-      this.#backoff.succeeded();
-      this.error = undefined;
+      this.#wentWell();
       return true;
     } catch (error) {
       if (!this.#isLost) this.#failed(error);
@@ -273,6 +317,12 @@ export class TargetThread {
       this.#dropConnection();
       return false;
     }
+  }
+
+  #wentWell(): void {
+    if (this.#failedClaims.length > 0) return;
+    this.#backoff.succeeded();
+    this.error = undefined;
   }
 
   #failed(error: unknown): void {
