@@ -30,8 +30,9 @@ import { packResultOf } from "./pack-paths.ts";
 import { scanResultOf } from "./scan-directories.ts";
 import { OpenedSourceFile } from "./source-file.ts";
 import type { SourceJobs } from "./source-thread.ts";
-import { TreeThreads } from "./tree-threads.ts";
+import { scanThreadsOf, TreeThreads } from "./tree-threads.ts";
 
+const SCRIPT = new URL("./source-thread.ts", import.meta.url);
 /** Fewer paths than this for each thread are not worth another one. */
 const SCAN_PATHS_MIN = 4;
 const STAT_PATHS_MIN = 256;
@@ -69,6 +70,8 @@ function split<T>(all: readonly T[], options: { parts: number; lengthMin: number
 class HostSourceTree implements SourceTree {
   readonly #path: string;
   readonly #threads: TreeThreads<SourceJobs>;
+  /** A comparison asks for much at once: nothing else waits behind it. */
+  readonly #scanThreads: TreeThreads<SourceJobs>;
   readonly #root: RootReference;
   readonly #groups: number;
   readonly #known = knownDirectoriesMemory();
@@ -85,6 +88,7 @@ class HostSourceTree implements SourceTree {
     this.#path = options.path;
     this.#root = options.root;
     this.#threads = options.threads;
+    this.#scanThreads = new TreeThreads({ script: SCRIPT, count: scanThreadsOf(options.threads.count) });
     this.#groups = options.groups;
   }
 
@@ -114,8 +118,8 @@ class HostSourceTree implements SourceTree {
       groups,
       known: this.#known,
     };
-    const parts = split(request.paths, { parts: this.#threads.count, lengthMin: SCAN_PATHS_MIN });
-    const jobs = parts.map((paths) => this.#threads.run("scan", { ...job, paths }));
+    const parts = split(request.paths, { parts: this.#scanThreads.count, lengthMin: SCAN_PATHS_MIN });
+    const jobs = parts.map((paths) => this.#scanThreads.run("scan", { ...job, paths }));
     // All of them end before the descriptors of the watches may be closed.
     await Promise.allSettled(jobs);
     return scanResultOf(await Promise.all(jobs));
@@ -156,7 +160,7 @@ class HostSourceTree implements SourceTree {
 
   async #close(): Promise<void> {
     await Promise.all([...this.#files].map((file) => file.close()));
-    await this.#threads.close();
+    await Promise.all([this.#threads.close(), this.#scanThreads.close()]);
     // After the threads: a scan under way adds to its descriptors.
     await this.#watch?.close();
   }
@@ -169,7 +173,7 @@ class HostSourceTree implements SourceTree {
 export async function openSourceTree(root: string, options: SourceTreeOptions = {}): Promise<SourceTree> {
   const path = await realTreePath(root);
   const threads = new TreeThreads<SourceJobs>({
-    script: new URL("./source-thread.ts", import.meta.url),
+    script: SCRIPT,
     count: options.threads,
   });
   try {

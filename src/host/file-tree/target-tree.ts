@@ -33,7 +33,7 @@ import type { StagedPart } from "./stage-bundle.ts";
 import { OpenedTargetFile } from "./target-file.ts";
 import type { Durability, LostKind, TargetReference } from "./target-job.ts";
 import type { TargetJobs } from "./target-thread.ts";
-import { TreeThreads } from "./tree-threads.ts";
+import { scanThreadsOf, TreeThreads } from "./tree-threads.ts";
 
 const SCRIPT = new URL("./target-thread.ts", import.meta.url);
 const SCAN_PATHS_MIN = 4;
@@ -72,6 +72,8 @@ export class HostTargetTree implements TargetTree {
   readonly #path: string;
   readonly #target: TargetReference;
   readonly #threads: TreeThreads<TargetJobs>;
+  /** A comparison asks for much at once: nothing else waits behind it. */
+  readonly #scanThreads: TreeThreads<TargetJobs>;
   readonly #trashMs: number;
   readonly #known = knownDirectoriesMemory();
   readonly #told = new Set<string>();
@@ -94,6 +96,7 @@ export class HostTargetTree implements TargetTree {
     this.#target = options.target;
     this.#threads = options.threads;
     this.#trashMs = options.trashMs;
+    this.#scanThreads = new TreeThreads({ script: SCRIPT, count: scanThreadsOf(options.threads.count) });
     this.#syncThreads = new TreeThreads({ script: SCRIPT, count: 1 });
     this.#syncs = new GroupedSyncs(() => this.#syncThreads.run("sync", this.#target));
   }
@@ -181,8 +184,10 @@ export class HostTargetTree implements TargetTree {
       known: this.#known,
       live: [...liveSessions],
     };
-    const parts = split(request.paths, { parts: this.#threads.count, lengthMin: SCAN_PATHS_MIN });
-    return scanResultOf(await allEnded(parts.map((paths) => this.#threads.run("scan", { ...job, paths }))));
+    const parts = split(request.paths, { parts: this.#scanThreads.count, lengthMin: SCAN_PATHS_MIN });
+    return scanResultOf(
+      await allEnded(parts.map((paths) => this.#scanThreads.run("scan", { ...job, paths }))),
+    );
   }
 
   async stat(paths: readonly TreePath[]): Promise<readonly (FileAttributes | undefined)[]> {
@@ -248,7 +253,8 @@ export class HostTargetTree implements TargetTree {
     await Promise.all([...this.#files].map((file) => file.abort()));
     // A bundle whose content is staged gets its names.
     await Promise.allSettled(this.#applying);
-    await Promise.all([this.#threads.close(), this.#syncThreads.close()]);
+    const all = [this.#threads, this.#scanThreads, this.#syncThreads];
+    await Promise.all(all.map((threads) => threads.close()));
     liveSessions.delete(this.#target.session);
   }
 }

@@ -10,7 +10,7 @@ import { Deferred } from "../../base/deferred.ts";
 import { type ErrorCode, RopewalkError } from "../../base/errors.ts";
 
 /** Of each script. */
-const KEPT_MAX = 4;
+const KEPT_MAX = 8;
 const KEPT_MS = 60_000;
 
 /** To the thread. */

@@ -18,6 +18,11 @@ export interface TreeThreadsOptions {
   readonly count?: number | undefined;
 }
 
+/** Of a tree that has `count` threads for all else: one processor is left to what is not compared. */
+export function scanThreadsOf(count: number): number {
+  return Math.max(1, count - 1);
+}
+
 export class TreeThreads<Handlers extends JobHandlers> {
   readonly #script: URL;
   readonly count: number;
