@@ -61,6 +61,8 @@ function synchronizationSettings(random: SimulatedRandom): SynchronizationSettin
     bandwidthBytesPerSecond: random.chance(0.1) ? 300_000 : 0,
     idleCloseMs: random.pick([50, 5000]),
     queueEntriesMax: random.pick([20, 100, 16_384, 16_384]),
+    // Trees are small here: several claims at the same time need short ones.
+    copyRunEntriesMax: random.pick([2, 4, 8, 128]),
   };
 }
 

@@ -27,6 +27,7 @@ import { SettlePoints } from "./settle-points.ts";
 
 const IDLE_CLOSE_MS = 5_000;
 const QUEUE_ENTRIES_MAX = 16_384;
+const COPY_RUN_ENTRIES_MAX = 128;
 
 export interface SyncWish {
   readonly mode?: SyncMode | undefined;
@@ -179,6 +180,7 @@ export class FilesyncRun {
       bandwidthBytesPerSecond,
       idleCloseMs: IDLE_CLOSE_MS,
       queueEntriesMax: QUEUE_ENTRIES_MAX,
+      copyRunEntriesMax: COPY_RUN_ENTRIES_MAX,
     };
     return makeSynchronization({
       name: this.name,

@@ -62,6 +62,7 @@ test("a synchronization is kept, for its owner only, and starts again with the d
       barrier: "tree",
       idleCloseMs: 5000,
       queueEntriesMax: 16_384,
+      copyRunEntriesMax: 128,
     },
   );
   assert.deepEqual(id, started.get("a")!.parts.id);

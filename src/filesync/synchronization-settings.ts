@@ -19,6 +19,8 @@ export interface SynchronizationSettings {
   readonly idleCloseMs: number;
   /** Entries of a target's queue. */
   readonly queueEntriesMax: number;
+  /** Small files that are claimed together; a connection works on several such claims at the same time. */
+  readonly copyRunEntriesMax: number;
 }
 
 export const DEFAULT_SYNCHRONIZATION_SETTINGS: SynchronizationSettings = {
@@ -30,4 +32,5 @@ export const DEFAULT_SYNCHRONIZATION_SETTINGS: SynchronizationSettings = {
   bandwidthBytesPerSecond: 0,
   idleCloseMs: 5000,
   queueEntriesMax: 16_384,
+  copyRunEntriesMax: 128,
 };

@@ -112,7 +112,7 @@ export class TargetLane {
         entriesMax: settings.queueEntriesMax,
         barrier: settings.barrier,
         idleCloseMs: settings.idleCloseMs,
-        copyRunEntriesMax: 128,
+        copyRunEntriesMax: settings.copyRunEntriesMax,
         copyRunBytesMax: 2 ** 20,
         copyRunsMax: Math.ceil(COPY_RUNS / settings.threads),
       },

@@ -43,6 +43,7 @@ export async function churnRun(options: ChurnRunOptions): Promise<string[]> {
   const threads = options.threads ?? THREADS[Math.floor(prng.fraction() * 3)]!;
   const barrier = options.barrier ?? BARRIERS[Math.floor(prng.fraction() * 2)]!;
   const pauseMs = [2, 5, 10][Math.floor(prng.fraction() * 3)]!;
+  const copyRunEntriesMax = [4, 16, 128][Math.floor(prng.fraction() * 3)]!;
   using folder = new TemporaryFolder();
   const [root, target, outside] = ["source", "target", "outside"].map((name) => folder.file(name)) as [
     string,
@@ -54,7 +55,12 @@ export async function churnRun(options: ChurnRunOptions): Promise<string[]> {
   for (let step = 0; step < stepsBefore; step += 1) before.step();
   before.close();
   const { queueEntriesMax } = options;
-  const settings = { threads, barrier, ...(queueEntriesMax === undefined ? {} : { queueEntriesMax }) };
+  const settings = {
+    threads,
+    barrier,
+    copyRunEntriesMax,
+    ...(queueEntriesMax === undefined ? {} : { queueEntriesMax }),
+  };
   const problems: string[] = [];
   await using worker = new ChurnWorker({
     root,

@@ -204,6 +204,21 @@ test("a bulk waits for room while what it has queued takes longer than live comm
   assert.equal(queue.queue.figures.bulkEntries, 3, "two entries for each thread may always wait");
 });
 
+test("copies that are claimed leave room for others, but not for more claims once they take as long as a bulk may be ahead", async () => {
+  const settings = { bulkAheadMs: 150, copyRunEntriesMax: 1, copyRunsMax: 100 };
+  const queue = testQueue({ threads: 1, settings });
+  queue.copies("first");
+  const first = queue.claim(0)!;
+  await queue.clock.step(100);
+  queue.done(first);
+  queue.copies("a", "b", "c", "d");
+  // Each takes 100 ms, as far as is known.
+  const claims = [queue.claim(0)!, queue.claim(0)!];
+  queue.waits(0);
+  queue.done(claims[0]!);
+  assert.ok(queue.claim(0) !== undefined);
+});
+
 test("a bulk has at most its half of the queue, however fast it is copied", async () => {
   const queue = testQueue({ settings: { entriesMax: 1024, bulkAheadMs: 1e9 } });
   queue.copies("first", "second");

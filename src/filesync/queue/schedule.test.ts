@@ -312,6 +312,39 @@ test("waiting copies are shared out among the threads", () => {
   assert.deepEqual(sizes, [4, 3, 3, 2]);
 });
 
+test("a thread works on several claims of small copies at the same time, on nothing else beside them", () => {
+  const queue = testQueue({ threads: 1, settings: { copyRunEntriesMax: 4, copyRunsMax: 3 } });
+  const copies = queue.copies("a", "b", "c", "d", "e", "f", "g", "h", "i");
+  const large = queue.append("sync-copy", "large", { sizeBytes: LARGE });
+  const command = queue.append("write", "z");
+  const first = queue.claims(0, ...copies.slice(0, 4));
+  const second = queue.claims(0, ...copies.slice(4, 8));
+  queue.waits(0);
+  queue.done(second);
+  queue.waits(0);
+  queue.done(first);
+  const last = queue.claims(0, copies[8]!);
+  queue.waits(0);
+  queue.done(last);
+  const alone = queue.claims(0, large);
+  queue.copies("j", "k", "l", "m");
+  queue.waits(0);
+  queue.done(alone);
+  queue.done(queue.claims(0, command));
+});
+
+test("a thread has no more claims than it may, and none of them takes what another one has", () => {
+  const queue = testQueue({ threads: 2, settings: { copyRunEntriesMax: 2, copyRunsMax: 2 } });
+  const copies = queue.copies("a", "b", "c", "d", "e", "f", "g", "h", "i", "j");
+  const first = queue.claims(1, copies[0]!, copies[1]!);
+  queue.claims(0, copies[2]!, copies[3]!);
+  queue.claims(1, copies[4]!, copies[5]!);
+  queue.waits(1);
+  queue.dies(1, first);
+  queue.queue.schedule.saidHello(1);
+  queue.claims(1, copies[0]!, copies[1]!);
+});
+
 test("a mark orders nothing: copies behind it are begun, and it is reached when all before it is done", () => {
   const queue = testQueue({ threads: 3 });
   const [a] = queue.copies("a");

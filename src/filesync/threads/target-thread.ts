@@ -168,7 +168,8 @@ export class TargetThread {
   #ended(connection: TargetConnection, error: RopewalkError | undefined): void {
     if (this.#connection !== connection) return;
     this.#isLost = true;
-    if (this.#isOpen)
+    // Unless it was given up, for a reason that was told.
+    if (this.#isOpen && this.#failedClaims.length === 0)
       this.#failed(error ?? new RopewalkError("UNREACHABLE", "The target closed the connection."));
     this.#around.wakeUp.wake();
   }

@@ -69,6 +69,56 @@ test("a connection that dies frees its claim, says hello again, and its entries 
   await target.stop();
 });
 
+test("claims of small copies that run beside each other are all freed by the death of their connection, once none runs any more", async () => {
+  const target = scriptedTarget({ threads: 1, queueSettings: { copyRunEntriesMax: 2, copyRunsMax: 3 } });
+  const copies = ["a", "b", "c", "d", "e", "f"].map((path) => target.append("sync-copy", path));
+  await target.pass();
+  assert.deepEqual(
+    target.calls.map(({ entries }) => entries),
+    [copies.slice(0, 2), copies.slice(2, 4), copies.slice(4, 6)],
+  );
+  const command = target.append("write", "g");
+  target.calls[1]!.done();
+  await target.pass();
+  assert.equal(target.calls.length, 2, "the command waits for every copy");
+  target.connection(0).die();
+  await target.pass(200);
+  const again = target.calls.map(({ entries }) => entries);
+  assert.deepEqual(again, [copies.slice(0, 2), copies.slice(4, 6)]);
+  for (const call of [...target.calls]) call.done();
+  await target.pass();
+  target.call(0).done();
+  await target.pass();
+  assert.equal(target.processed.at(-1), command);
+  assert.equal(target.processed.length, 7);
+  await target.stop();
+});
+
+test("one of several claims that fails as a whole takes the others with it, and what was done stays done", async () => {
+  const target = scriptedTarget({ threads: 1, queueSettings: { copyRunEntriesMax: 1, copyRunsMax: 3 } });
+  const copies = ["a", "b", "c"].map((path) => target.append("sync-copy", path));
+  await target.pass();
+  target.calls[0]!.done();
+  await target.pass();
+  target.calls[1]!.fail(new RopewalkError("NO_SPACE", "full"));
+  await target.pass(2000);
+  const failed = target.events.filter((event) => event.type === "failed");
+  assert.deepEqual(
+    failed.map(({ error }) => error.code),
+    ["NO_SPACE"],
+    "told once, with its reason",
+  );
+  assert.deepEqual(
+    target.calls.flatMap(({ entries }) => entries),
+    copies.slice(1),
+  );
+  for (const call of [...target.calls]) call.done();
+  await target.pass();
+  assert.equal(target.threads.figures.error, undefined);
+  assert.deepEqual(target.processed, copies);
+  await target.stop();
+});
+
 test("a connection that hangs counts as dead after its time, one whose target works for long does not", async () => {
   const target = scriptedTarget({ threads: 1 });
   target.append("write", "a");

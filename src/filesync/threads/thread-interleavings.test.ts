@@ -29,7 +29,9 @@ class Interleaving {
   #reached = 0;
 
   constructor(threads: number) {
-    this.#target = new ScriptedTarget({ clock: new SteppedClock(), threads });
+    // Claims beside each other, too.
+    const queueSettings = { copyRunEntriesMax: 2, copyRunsMax: 3 };
+    this.#target = new ScriptedTarget({ clock: new SteppedClock(), threads, queueSettings });
   }
 
   async step({ what, which }: Step): Promise<void> {
