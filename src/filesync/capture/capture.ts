@@ -142,10 +142,23 @@ export class Capture {
     else if (event.kind === "watchGone") this.#watchGone(node, event.watch);
     // Its directory is between two places: it is compared when it has arrived.
     else if (node.path === undefined) node.hasMissed = true;
-    else if (event.kind === "several" || event.kind === "unmounted") this.#compare(node, "one");
+    else if (event.kind === "several" || event.kind === "unmounted") this.#shaken(node);
+    else if (event.kind === "movedSelf") this.#selfMoved(node);
     else if (event.name !== "") this.#named(node, event, joinPath(node.path, event.name));
     else if (event.kind === "attributes" && node === this.nodes.root)
       this.#change("attribute", node, { name: "", path: "", isDirectory: true });
+  }
+
+  /** Something happened in a directory, and nobody knows to which names. */
+  #shaken(node: DirectoryNode): void {
+    const moved = node.shake();
+    this.#compare(node, "one");
+    // One that went and came back looks as before, and what was read in it meanwhile was not there.
+    for (const child of moved) this.#compare(child, "all");
+  }
+
+  #selfMoved(node: DirectoryNode): void {
+    if (node.selfMoved()) this.#compare(node, "all");
   }
 
   /** Something happened to a name in a directory. */

@@ -25,6 +25,8 @@ export type Change =
       readonly from: TreePath;
       readonly path: TreePath;
       readonly isDirectory: boolean;
+      /** Of a directory, where it is known: it, wherever it is by now. */
+      readonly moved: DirectoryNode | undefined;
     }
   | {
       /** Something happened in it that is not known: it is to be compared; `all`: with everything below. */

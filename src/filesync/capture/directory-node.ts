@@ -22,6 +22,10 @@ export class DirectoryNode {
   attachedAt = 0;
   /** When it was read last, or a listing that has it, as the walk counts its requests. */
   seenAt = 0;
+  /** When something happened in it that was not told one by one, as `moves` counts. */
+  #shakenAt = 0;
+  /** It was moved since something was not told one by one where it stands. */
+  #wasMoved = false;
   #children: Map<string, DirectoryNode> | undefined;
 
   /** Without a name: the root of a tree. */
@@ -38,6 +42,22 @@ export class DirectoryNode {
   movedSince(before: number): boolean {
     if (this.attachedAt > before) return true;
     return this.parent === undefined ? !this.#isRoot : this.parent.movedSince(before);
+  }
+
+  /** Its own watch says that it was moved. True: from where, and where to, may not be told. */
+  selfMoved(): boolean {
+    const { parent } = this;
+    if (parent !== undefined && parent.#shakenAt > this.attachedAt) return true;
+    this.#wasMoved = true;
+    return false;
+  }
+
+  /** Something happened in it that was not told one by one. Gives back directories in it that may have been elsewhere for a while. */
+  shake(): DirectoryNode[] {
+    this.#shakenAt = ++moves;
+    const moved = [...this.children].filter((child) => child.#wasMoved);
+    for (const child of moved) child.#wasMoved = false;
+    return moved;
   }
 
   /** What was to be done in it was not, as it has no place: whoever finds where it went has it compared. */

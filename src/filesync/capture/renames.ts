@@ -209,7 +209,7 @@ export class Renames {
       if (node !== undefined) this.#parts.compare(node, "all");
     } else {
       const from = joinPath(left, departure.name);
-      this.#parts.told({ kind: "rename", place, from, path, isDirectory });
+      this.#parts.told({ kind: "rename", place, from, path, isDirectory, moved: node });
     }
     if (node !== undefined) {
       this.#parts.doubted.addIfChecking(node);

@@ -6,6 +6,7 @@
  */
 import type { TreePath } from "../../ports/mod.ts";
 import type { SourcePlace } from "../capture/change.ts";
+import type { DirectoryNode } from "../capture/directory-node.ts";
 import type { SyncMode } from "../compare/tree-comparison.ts";
 import { isWithin } from "../tree-path.ts";
 
@@ -40,6 +41,8 @@ export interface NewEntry {
   readonly path?: TreePath | undefined;
   /** Of a rename: the old path at the target. */
   readonly from?: TreePath | undefined;
+  /** Of a directory's rename: the directory, which may have moved on by the time that the entry is processed. */
+  readonly moved?: DirectoryNode | undefined;
   /** Of a `link`: a path at the target that has the content. */
   readonly existing?: TreePath | undefined;
   /** Whether the name is a directory's; true where that is not known. */
@@ -68,6 +71,7 @@ export interface Entry {
   /** Changes while a part of it is put back, when a directory above it is renamed: the copy is taken along. */
   readonly path: TreePath;
   readonly from: TreePath | undefined;
+  readonly moved: DirectoryNode | undefined;
   readonly existing: TreePath | undefined;
   readonly isDirectory: boolean;
   readonly mode: SyncMode;
@@ -92,6 +96,7 @@ export class QueuedEntry implements Entry {
   readonly place: SourcePlace | undefined;
   path: TreePath;
   readonly from: TreePath | undefined;
+  readonly moved: DirectoryNode | undefined;
   readonly existing: TreePath | undefined;
   readonly isDirectory: boolean;
   readonly mode: SyncMode;
@@ -116,6 +121,7 @@ export class QueuedEntry implements Entry {
     this.place = entry.place;
     this.path = entry.path ?? "";
     this.from = entry.from;
+    this.moved = entry.moved;
     this.existing = entry.existing;
     this.isDirectory = entry.isDirectory ?? true;
     this.mode = entry.mode ?? "incremental";

@@ -8,6 +8,7 @@
 import { RopewalkError } from "../../base/errors.ts";
 import type { FileAttributes, FileFailure, TreePath } from "../../ports/mod.ts";
 import { BUNDLE_BYTES_MAX, isSameContent, type Operation, packOperation } from "../../wire/filesync/mod.ts";
+import type { DirectoryNode } from "../capture/directory-node.ts";
 import type { Entry, NewEntry } from "../queue/entry.ts";
 import type { TargetConnection } from "../threads/connection.ts";
 import type { RunBudget, WorkResult } from "../threads/entry-work.ts";
@@ -370,14 +371,19 @@ export class CommandWork {
   }
 
   /** Its content is sent anew, by a command behind all others. */
-  #again({ place, isDirectory }: Entry): NewEntry[] {
+  #again({ place, isDirectory, moved }: Entry): NewEntry[] {
     this.#parts.counters.followUps += 1;
     const own = entryAt(place, { kind: "create", isDirectory });
     // By now it may be a directory, whatever it was.
     const node = place?.directory.child(place.name);
-    if (node === undefined) return own;
-    const below = { directory: node, name: "" };
-    return [...own, ...entryAt(below, { kind: "repair", depth: "all", isDirectory: true })];
+    if (node !== undefined) own.push(...comparedWhole(node));
+    // The directory that was renamed has moved on, and its next rename takes along what the target has of it.
+    if (moved !== undefined && moved !== node) {
+      if (moved.parent !== undefined)
+        own.push(...entryAt({ directory: moved.parent, name: moved.name }, { kind: "create" }));
+      own.push(...comparedWhole(moved));
+    }
+    return own;
   }
 
   #failed({ place }: Entry, failure: FileFailure, side: "source" | "target", gathered: Gathered): void {
@@ -390,6 +396,11 @@ export class CommandWork {
     }
     gathered.failures.push(failure);
   }
+}
+
+/** A directory with everything below it, wherever it is; one that is away when it has arrived. */
+function comparedWhole(directory: DirectoryNode): NewEntry[] {
+  return entryAt({ directory, name: "" }, { kind: "repair", depth: "all", isDirectory: true });
 }
 
 function isOfContent({ kind }: Entry): boolean {
