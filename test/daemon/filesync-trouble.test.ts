@@ -253,6 +253,39 @@ test("links and nodes that a file system has none of are told, and hold nobody u
   for (const name of readdirSync(target)) assert.equal(readFileSync(`${target}/${name}`, "utf8"), "content");
 });
 
+test("names that a file system cannot have are told, once, and hold nobody up", exfat, async () => {
+  await using place = new Place();
+  const { source, target, folder } = place;
+  await using _mount = await SmallMount.exfat(target, { file: folder.file("image"), sizeBytes: 2 ** 26 });
+  mkdirSync(`${source}/a:b`);
+  writeFileSync(`${source}/a:b/inner`, "content");
+  writeFileSync(`${source}/x:y`, "content");
+  writeFileSync(`${source}/large:name`, Buffer.alloc(LARGE_BYTES, 1));
+  writeFileSync(`${source}/file`, "content");
+  await place.start();
+  await place.add("troubled");
+  await place.settled();
+  writeFileSync(`${source}/live?`, "content");
+  renameSync(`${source}/file`, `${source}/file*`);
+  await place.settled();
+  const told = async () => {
+    const { targets } = await shownFilesync(place.daemon, "troubled");
+    return targets[0]!.lastFailures;
+  };
+  const failures = await told();
+  for (const path of ["a:b", "x:y", "large:name", "live?", "file*"])
+    assert.ok(
+      failures.some((failure) => failure.path === path),
+      `${path} is told`,
+    );
+  assert.deepEqual(readdirSync(target), []);
+  writeFileSync(`${source}/later`, "content");
+  await place.settled();
+  assert.equal((await told()).length, failures.length, "what failed is not tried again and again");
+  assert.deepEqual(readdirSync(target), ["later"]);
+  await place.othersGoOn();
+});
+
 test("a daemon of another protocol version is told as that by either end, and is taken when it is replaced", async () => {
   await using place = new Place();
   await using far = await Daemon.start({ poolSize: POOL_SIZE });

@@ -15,6 +15,7 @@ import { EEXIST, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, ENOTUNIQ, EPERM, errnoName 
 import { lastStatus } from "./last-status.ts";
 import { type OpenedRoot, withRoot } from "./opened-root.ts";
 import { PolicyRemoval } from "./policy-removal.ts";
+import { ofMadeName } from "./refused-name.ts";
 import { setAttributes } from "./set-attributes.ts";
 import { stageNode } from "./stage-node.ts";
 import { StagedContent } from "./staged-content.ts";
@@ -229,7 +230,7 @@ class BundleRun {
     if (directory === undefined) return;
     const name = nameOf(path);
     const result = this.#putOver(directory, path, () => {
-      const made = treeCalls.mkdirat(directory.fd, name, NEW_DIRECTORY_MODE);
+      const made = ofMadeName(treeCalls.mkdirat(directory.fd, name, NEW_DIRECTORY_MODE), directory.fd);
       if (made !== -EEXIST) return made;
       const found = treeCalls.statat(directory.fd, name);
       if (found < 0) return found;
@@ -276,8 +277,13 @@ class BundleRun {
   }
 
   #place(directory: TargetDirectory, temporary: string, path: TreePath): void {
+    const from = { directory: directory.fd, name: temporary };
     const result = this.#putOver(directory, path, () =>
-      treeCalls.renameat2(directory.fd, temporary, directory.fd, nameOf(path)),
+      ofMadeName(
+        treeCalls.renameat2(directory.fd, temporary, directory.fd, nameOf(path)),
+        directory.fd,
+        from,
+      ),
     );
     // A rename over another name of the same file does nothing, and leaves the temporary.
     if (!this.#check(result, "rename", path) || treeCalls.statat(directory.fd, temporary) === 0)
@@ -306,7 +312,11 @@ class BundleRun {
     }
     const directory = this.#parent(to);
     if (directory === undefined) return;
-    const put = () => treeCalls.renameat2(source.fd, nameOf(from), directory.fd, nameOf(to));
+    const put = () =>
+      ofMadeName(treeCalls.renameat2(source.fd, nameOf(from), directory.fd, nameOf(to)), directory.fd, {
+        directory: source.fd,
+        name: nameOf(from),
+      });
     let result = put();
     if (result === -EEXIST) result = -ENOTEMPTY;
     // Only what is of another kind is in the way; a full directory is for the source to look at.

@@ -14,6 +14,7 @@ import { dataRange } from "./file-content.ts";
 import { hashBlocks } from "./hash-blocks.ts";
 import { lastStatus } from "./last-status.ts";
 import { withRoot } from "./opened-root.ts";
+import { ofMadeName } from "./refused-name.ts";
 import { removeTree } from "./remove-tree.ts";
 import { nameOf, parentOf, TargetDirectories } from "./target-directories.ts";
 import { isOwnPath, type LostKind, LostKinds, type TargetReference, temporaryName } from "./target-job.ts";
@@ -175,7 +176,9 @@ function isSpeltOtherwise({ target, path }: CommitJob): boolean {
 
 function place(job: CommitJob): number {
   const name = nameOf(job.path);
-  const put = () => treeCalls.renameat2(job.directory, job.temporary, job.directory, name);
+  const from = { directory: job.directory, name: job.temporary };
+  const put = () =>
+    ofMadeName(treeCalls.renameat2(job.directory, job.temporary, job.directory, name), job.directory, from);
   const result = put();
   if (result !== -EISDIR) return result;
   const { deletes, root: reference } = job.target;

@@ -11,6 +11,7 @@ import { constants } from "node:os";
 import type { TreePath } from "../../ports/file-tree.ts";
 import type { Operation } from "../../wire/filesync/mod.ts";
 import { GroupSync } from "./group-sync.ts";
+import { ofMadeName } from "./refused-name.ts";
 import { type FileOperation, type StageFailure, stageFile } from "./stage-file.ts";
 import { nameOf, parentOf, type TargetDirectories } from "./target-directories.ts";
 import { isOwnPath, type LostKinds, type TargetReference, temporaryName } from "./target-job.ts";
@@ -143,7 +144,12 @@ export class StagedContent {
   /** Puts the staged file in the place of its name. */
   place(index: number, directory: number): number {
     const path = (this.#options.operations[index] as FileOperation).path;
-    const result = treeCalls.renameat2(directory, this.temporary(index), directory, nameOf(path));
+    const from = { directory, name: this.temporary(index) };
+    const result = ofMadeName(
+      treeCalls.renameat2(directory, from.name, directory, nameOf(path)),
+      directory,
+      from,
+    );
     if (result === 0) this.staged[index] = 2;
     return result;
   }

@@ -8,6 +8,7 @@ import type { TreePath } from "../../ports/file-tree.ts";
 import { EEXIST, ELOOP, ENOENT, ENOTDIR } from "./errno-names.ts";
 import { extendedCalls } from "./extended-calls.ts";
 import type { OpenedRoot } from "./opened-root.ts";
+import { ofMadeName } from "./refused-name.ts";
 import { OPEN_DIRECTORY, treeCalls } from "./tree-calls.ts";
 
 const OPEN_MAX = 64;
@@ -80,7 +81,7 @@ export class TargetDirectories {
     if (opened !== -ENOENT || path === "") return opened;
     const parent = this.openOrMake(parentOf(path));
     if (typeof parent === "number") return parent;
-    const made = treeCalls.mkdirat(parent.fd, nameOf(path), MADE_MODE);
+    const made = ofMadeName(treeCalls.mkdirat(parent.fd, nameOf(path), MADE_MODE), parent.fd);
     return made < 0 && made !== -EEXIST ? made : this.open(path);
   }
 
