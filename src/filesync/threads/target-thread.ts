@@ -1,9 +1,9 @@
 /**
  * One thread of a target: a task that opens its connection, works on what the queue lets it claim, and closes.
  *
- * Always holds: it has one claim at a time, or some of small copies beside each other; a connection is used for entries only after its hello was answered (F8), and is
- * closed only between entries (F11). Nothing is dropped: what fails as a whole is tried again, later and later, each time
- * over a new connection. Only a defect of the program ends the task with an error.
+ * Always holds: it has one claim at a time, or several of small copies beside each other; a connection is used for entries
+ * only after its hello was answered (F8), and is closed only between entries (F11). Nothing is dropped: what fails as a whole
+ * is tried again, later and later, each time over a new connection. Only a defect of the program ends the task with an error.
  */
 import { AssertionFailed } from "../../base/assert.ts";
 import { asRopewalkError, RopewalkError } from "../../base/errors.ts";
