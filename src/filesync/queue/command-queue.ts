@@ -280,8 +280,10 @@ export class CommandQueue {
   }
 
   /** What the entry was about is found by comparing: its directory, and all of a directory that came or moved. */
-  #collapse({ kind, place, path, from, isDirectory, depth, atMs }: NewEntry): void {
+  #collapse(entry: NewEntry): void {
+    const { kind, place, path, from, isDirectory, depth, atMs } = entry;
     const { root } = this.#nodes;
+    if (kind === "rename") this.#joined.renamed(entry);
     const options = { depth: "one" as const, atMs: atMs ?? this.#clock.nowMs() };
     const directory = place?.directory ?? root;
     const own = place === undefined || place.name === "" ? directory : directory.child(place.name);

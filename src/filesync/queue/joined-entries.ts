@@ -31,7 +31,7 @@ export class JoinedEntries {
   appended(entry: QueuedEntry): void {
     const map = this.#mapOf(entry.kind);
     if (map !== undefined) map.set(entry.path, entry);
-    else if (entry.kind === "rename") this.#renamed(entry);
+    else if (entry.kind === "rename") this.renamed(entry);
     else if (entry.kind === "remove" || entry.kind === "link") this.#contents.delete(entry.path);
   }
 
@@ -48,15 +48,16 @@ export class JoinedEntries {
 
   /**
    * A directory takes along paths that would have to be looked for one by one. A repair before any rename sees at the target
-   * what that is still to move, and what a file is called may be a directory's name there by then.
+   * what that is still to move, and what a file is called may be a directory's name there by then. Also of a rename
+   * that had no room in the queue: what stands in it already is done under the old names.
    */
-  #renamed(entry: QueuedEntry): void {
+  renamed(entry: NewEntry): void {
     this.#repairs.clear();
-    if (entry.isDirectory) {
+    if (entry.isDirectory !== false) {
       this.#contents.clear();
       return;
     }
-    this.#contents.delete(entry.path);
+    this.#contents.delete(entry.path ?? "");
     if (entry.from !== undefined) this.#contents.delete(entry.from);
   }
 }
