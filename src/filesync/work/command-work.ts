@@ -8,15 +8,23 @@
 import { RopewalkError } from "../../base/errors.ts";
 import type { FileAttributes, FileFailure, TreePath } from "../../ports/mod.ts";
 import { BUNDLE_BYTES_MAX, isSameContent, type Operation, packOperation } from "../../wire/filesync/mod.ts";
+import { sourcePathOf } from "../capture/change.ts";
 import type { DirectoryNode } from "../capture/directory-node.ts";
 import type { Entry, NewEntry } from "../queue/entry.ts";
 import type { TargetConnection } from "../threads/connection.ts";
 import type { RunBudget, WorkResult } from "../threads/entry-work.ts";
 import { isWithin, movedPath } from "../tree-path.ts";
 import { isGone, isOfOtherContent, needsRepair, troubleOfTarget } from "./failure-kinds.ts";
+import type { OtherNames } from "./hard-links.ts";
 import { LargeCopy } from "./large-copies.ts";
 import { sendPaths } from "./send-paths.ts";
 import { entryAt, namesFollow, placesOf, repairAround, sourcePath, type WorkParts } from "./work-parts.ts";
+
+/** An entry whose name was read: nothing is there, or another file than before may be. */
+interface LeftName {
+  readonly entry: Entry;
+  readonly now?: FileAttributes;
+}
 
 interface Gathered {
   readonly append: NewEntry[];
@@ -72,10 +80,11 @@ export class CommandWork {
   ): Promise<void> {
     const { source, counters, dirty, sent } = this.#parts;
     const items: { entry: Entry; path: string }[] = [];
+    const left: LeftName[] = [];
     for (const entry of entries) {
       const path = sourcePath(entry);
       if (path !== undefined) items.push({ entry, path });
-      else gathered.append.push(...this.#underOtherNames(entry));
+      else left.push({ entry });
     }
     const result = await sendPaths({
       source,
@@ -87,7 +96,7 @@ export class CommandWork {
     });
     counters.torn += result.torn;
     for (const { item, attributes } of result.sent) {
-      gathered.append.push(...this.#underOtherNames(item.entry, attributes));
+      left.push({ ...item, now: attributes });
       if (what === "attributes") {
         this.#followAttributes(item.entry, attributes);
         continue;
@@ -103,22 +112,41 @@ export class CommandWork {
       if (what === "attributes" && side === "target" && isOfOtherContent(failure)) other.push(item.entry);
       else this.#failed(item.entry, failure, side, gathered);
     if (other.length > 0) await this.#send(other, "content", connection, gathered, names);
-    for (const { entry } of result.absent) gathered.append.push(...this.#underOtherNames(entry));
+    for (const { entry } of result.absent) left.push({ entry });
+    await this.#underOtherNames(left, gathered);
     for (const { item } of result.large) await this.#large({ ...item, names }, connection, gathered);
   }
 
   /**
-   * It was changed, and the name by which it was is gone, or `now` another file's: what was changed is to be found under the
-   * file's other names.
+   * Something was changed, and the name by which it was is gone, or `now` another file's: what was changed is to be found under
+   * one of the file's other names. Those that are known may be other files' by now, too.
    */
-  #underOtherNames({ kind, path, place }: Entry, now?: FileAttributes): NewEntry[] {
-    if (place === undefined) return [];
-    const { links, counters, sent } = this.#parts;
-    const [other] = links.othersAt(place, { sent: sent.fileAt(path), now });
-    if (other !== undefined) links.left(place);
-    const entries = entryAt(other, { kind: kind === "attribute" ? kind : "write", isDirectory: false });
-    counters.followUps += entries.length;
-    return entries;
+  async #underOtherNames(left: readonly LeftName[], gathered: Gathered): Promise<void> {
+    const { links, counters, sent, source } = this.#parts;
+    const asked: {
+      readonly entry: Entry;
+      readonly others: OtherNames;
+      readonly paths: readonly TreePath[];
+    }[] = [];
+    for (const { entry, now } of left) {
+      if (entry.place === undefined) continue;
+      const others = links.othersAt(entry.place, { sent: sent.fileAt(entry.path), now });
+      if (others === undefined) continue;
+      asked.push({ entry, others, paths: others.places.map((place) => sourcePathOf(place) ?? "") });
+    }
+    if (asked.length === 0) return;
+    const found = await source.stat(asked.flatMap(({ paths }) => paths));
+    let at = 0;
+    for (const { entry, others } of asked) {
+      const own = found.slice(at, (at += others.places.length));
+      const other = others.places.find((_, index) => own[index] !== undefined && others.has(own[index]));
+      if (other === undefined) continue;
+      links.left(entry.place!);
+      const kind = entry.kind === "attribute" ? "attribute" : "write";
+      const entries = entryAt(other, { kind, isDirectory: false });
+      counters.followUps += entries.length;
+      gathered.append.push(...entries);
+    }
   }
 
   /** There is a name more, or less, than is known. */
@@ -149,7 +177,7 @@ export class CommandWork {
       if (outcome.what !== "done") return;
       if (outcome.isTorn) counters.torn += 1;
       counters.copiedFiles += 1;
-      gathered.append.push(...this.#underOtherNames(entry, outcome.attributes));
+      await this.#underOtherNames([{ entry, now: outcome.attributes }], gathered);
       sent.sent(entry.path, outcome.attributes);
       dirty.touchedIn(entry.path);
       if (names === "linked") namesFollow(this.#parts, entry.place, outcome.attributes);

@@ -15,6 +15,13 @@ type FileNumber = Pick<FileAttributes, "device" | "inode">;
 /** About 200 bytes each. */
 const NAMES_MAX = 1_000_000;
 
+/** Names that a file had beside one that it may have lost. */
+export interface OtherNames {
+  readonly places: readonly SourcePlace[];
+  /** Whether that is the file. */
+  readonly has: (file: FileNumber) => boolean;
+}
+
 export class HardLinks {
   readonly #files = new Map<string, SourcePlace[]>();
   readonly #keys = new WeakMap<DirectoryNode, Map<string, string>>();
@@ -37,16 +44,17 @@ export class HardLinks {
   }
 
   /**
-   * Other names of the file that had this one when it was last seen, or was sent to it when it had no other; none where that
-   * is the one that has it `now`.
+   * Other names of the file that had this one when it was last seen, or was sent to it when it had no other; undefined where
+   * none is known, or that is the one that has it `now`.
    */
   othersAt(
     place: SourcePlace,
     { sent, now }: { readonly sent?: FileNumber | undefined; readonly now?: FileNumber | undefined } = {},
-  ): readonly SourcePlace[] {
+  ): OtherNames | undefined {
     const key = this.#keys.get(place.directory)?.get(place.name) ?? (sent && keyOf(sent));
-    if (key === undefined || (now !== undefined && keyOf(now) === key)) return [];
-    return this.#files.get(key)?.filter((other) => !isSamePlace(other, place)) ?? [];
+    if (key === undefined || (now !== undefined && keyOf(now) === key)) return undefined;
+    const places = this.#files.get(key)?.filter((other) => !isSamePlace(other, place)) ?? [];
+    return places.length === 0 ? undefined : { places, has: (file) => keyOf(file) === key };
   }
 
   /** Its file has this name no more. */
