@@ -22,6 +22,8 @@ export class DirectoryNode {
   attachedAt = 0;
   /** When it was read last, or a listing that has it, as the walk counts its requests. */
   seenAt = 0;
+  /** When its watch was told last, as the walk counts its requests. */
+  watchedAt = 0;
   /** When something happened in it that was not told one by one, as `moves` counts. */
   #shakenAt = 0;
   /** It was moved since something was not told one by one where it stands. */

@@ -141,8 +141,14 @@ export class TreeWalk {
       this.#visits.push(visit);
       return;
     }
-    node.seenAt = this.#results;
     const isOther = node.watch !== undefined && node.watch !== directory.watch;
+    if (isOther && node.watchedAt > began.results) {
+      // Two that were read at the same time: the one of this watch may be gone for long.
+      this.#visits.push(visit);
+      return;
+    }
+    node.seenAt = this.#results;
+    node.watchedAt = this.#results;
     if (directory.watch !== undefined) {
       const before = this.#parts.nodes.setWatch(node, directory.watch);
       // The same directory under another name: its rename is still to be told.
