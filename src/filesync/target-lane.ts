@@ -313,7 +313,7 @@ export class TargetLane {
       plants,
       isSame: (one, other) => isSameAsKept(this.#kept, one, other),
       placeOf: (path) => this.#placeOf(path),
-      append: (entry) => void this.queue.append(entry),
+      append: (entry) => this.queue.append(entry) !== undefined,
       hasRenames: () => this.queue.hasRenames,
       later: (delayMs, action) => {
         this.#parts.clock.after(delayMs, () => {

@@ -120,7 +120,7 @@ export function workParts(source: MemoryTree, more: Partial<WorkParts> = {}): Wo
     isSame: (one, other) => isSameAsKept(ALL_KEPT, one, other),
     clock: STANDING_CLOCK,
     placeOf: (path) => placeOf(nodes, path),
-    append: () => undefined,
+    append: () => true,
     later: () => undefined,
     comparing: () => () => undefined,
     bulk: () => assertNever(),

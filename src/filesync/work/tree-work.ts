@@ -105,7 +105,8 @@ export class TreeWork implements EntryWork {
         const kind = path === first ? "write" : "link";
         for (const entry of entryAt(place, { kind, existing: first, isDirectory: false })) {
           counters.followUps += 1;
-          append(entry);
+          // Comparing its directory in place of that does not find a link that is missing.
+          if (!append(entry)) linkSearch.want(attributes, sentTo);
         }
       }
     }

@@ -39,7 +39,8 @@ export interface WorkParts {
   /** Of a path that a comparison found; undefined: it is compared when its directory has come, or was looked for. */
   placeOf(path: TreePath): SourcePlace | undefined;
   /** Appends what was found besides. */
-  append(entry: NewEntry): void;
+  /** False: there was no room; its directory is compared in its place. */
+  append(entry: NewEntry): boolean;
   /** Whether directories may stand elsewhere at the target than the last event said. */
   hasRenames(): boolean;
   /** Does something after so long, unless the target was stopped. */
