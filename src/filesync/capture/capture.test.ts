@@ -393,6 +393,39 @@ test("a directory that nobody told of is compared with all in it, whatever stood
   assert.ok(captured.isWatched("a/b"));
 });
 
+test("a directory that went and came back where events were joined is compared with all in it", async () => {
+  for (const isMoveFirst of [true, false]) {
+    const captured = await begun({ d: "/", "d/e": "/", "d/e/x": "/", "d/f": "/" });
+    const { tree } = captured;
+    const moved = { kind: "movedSelf", watch: tree.watchOf("d/e")! } as const;
+    if (isMoveFirst) tree.emit(moved);
+    tree.emit({ kind: "several", watch: tree.watchOf("d")! });
+    if (!isMoveFirst) tree.emit(moved);
+    await captured.pass();
+    assert.deepEqual(captured.told().toSorted(), ["repair d one", "repair d/e all"]);
+  }
+});
+
+test("of two directories that two scans at the same time saw under one path the one that is there is watched", async () => {
+  const captured = await begun({ d: "/" });
+  const { tree, capture } = captured;
+  const old = new Deferred();
+  tree.afterScan = () => old.promise;
+  tree.emit({ kind: "several", watch: tree.watchOf("d")! });
+  await captured.pass();
+  tree.afterScan = () => undefined;
+  const gone = tree.watchOf("d")!;
+  tree.remove("d");
+  tree.make("d", "directory");
+  tree.emit({ kind: "watchGone", watch: gone });
+  await captured.pass();
+  assert.notEqual(capture.nodes.at("d")!.watch, gone);
+  old.resolve();
+  await captured.pass();
+  assert.equal(capture.nodes.at("d")!.watch, tree.watchOf("d"));
+  assert.ok(captured.isWatched("d"));
+});
+
 test("a directory in which something was missed while it was away is compared when it has arrived", async () => {
   const captured = await begun({ a: "/", "a/b": "/" });
   const below = captured.capture.nodes.at("a/b")!;

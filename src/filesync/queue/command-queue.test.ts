@@ -127,6 +127,23 @@ test("a renamed directory that has no room is compared with all below it, and wh
   assert.deepEqual([...new Set(repairs)].sort(), ["from one", "to one", "to/x all"]);
 });
 
+test("what is compared for a rename that had no room comes behind what stands in the queue already", () => {
+  const queue = testQueue({ settings: { entriesMax: 4 } });
+  const directory = new DirectoryNode();
+  queue.nodes.root.attach(directory, "d");
+  for (const name of ["f0", "f1"]) queue.append("write", name);
+  const early = queue.append("repair", "d", { place: { directory, name: "" } });
+  const late = queue.append("create", "d/x/inner");
+  const place = { directory, name: "y" };
+  const rename = { kind: "rename", place, from: "d/x", path: "d/y", isDirectory: true } as const;
+  assert.equal(queue.queue.append(rename), undefined);
+  queue.done(queue.claim(0)!);
+  const entries = [...queue.queue.entries()];
+  assert.deepEqual(entries.slice(0, 2), [early, late]);
+  assert.equal(entries[2]?.kind, "repair");
+  assert.equal(entries[2]?.path, "d");
+});
+
 test("too many directories become the whole tree", () => {
   const queue = testQueue({ settings: { entriesMax: 4, rescansMax: 10 } });
   for (let at = 0; at < 4; at++) queue.append("write", `f${at}`);

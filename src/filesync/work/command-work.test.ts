@@ -68,6 +68,18 @@ test("what the target cannot rename because it has it not is sent; a directory w
   assert.equal(parts.counters.followUps, 2);
 });
 
+test("a directory that could not be renamed, and has moved on, is sent where it is", async () => {
+  const source = new MemoryTree({ e: "/", g: "/", "g/x": "x" });
+  const { parts, connection, work } = await bothEnds(source, new MemoryTree());
+  const moved = parts.nodes.at("g")!;
+  const entry = entryOf(parts, "rename", "e", { from: "d", isDirectory: true, moved });
+  const result = await work.run([entry], connection);
+  assert.deepEqual(result.append.map(described), ["create e", "repair e", "create g", "repair g"]);
+  moved.detach();
+  assert.deepEqual((await work.run([entry], connection)).append.map(described), ["create e", "repair e"]);
+  assert.ok(moved.hasMissed, "it is compared when it has arrived");
+});
+
 test("what the target cannot rename for another reason is sent under the new name and removed under the old", async () => {
   const [source, target] = [new MemoryTree({ b: "x" }), new MemoryTree({ a: "x" })];
   target.refuse.set("rename b", "EXDEV");
@@ -226,11 +238,12 @@ test("what was written by a name whose directory is gone is sent under the file'
 });
 
 test("what was written to a file of which another one took the name is sent under its other names", async () => {
-  const source = new MemoryTree({ a: "new", b: "written" });
+  // The first one that is known is another file's by now, too.
+  const source = new MemoryTree({ a: "new", other: "other", b: "written" });
   const { parts, connection, work } = await bothEnds(source, new MemoryTree({ a: "x", b: "x" }));
   const [old] = await source.stat(["b"]);
   const place = { directory: parts.nodes.root, name: "a" };
-  for (const name of ["a", "b"]) parts.links.seen({ ...old!, links: 2 }, { ...place, name });
+  for (const name of ["other", "a", "gone", "b"]) parts.links.seen({ ...old!, links: 2 }, { ...place, name });
   const result = await work.run([entryOf(parts, "write", "a")], connection);
   assert.deepEqual(result.append.map(described), ["write b"]);
   for (const name of ["a", "b"])

@@ -38,8 +38,7 @@ export interface WorkParts {
   isSame(source: ListingEntry, target: ListingEntry): boolean;
   /** Of a path that a comparison found; undefined: it is compared when its directory has come, or was looked for. */
   placeOf(path: TreePath): SourcePlace | undefined;
-  /** Appends what was found besides. */
-  /** False: there was no room; its directory is compared in its place. */
+  /** Appends what was found besides. False: there was no room; its directory is compared in its place. */
   append(entry: NewEntry): boolean;
   /** Whether directories may stand elsewhere at the target than the last event said. */
   hasRenames(): boolean;
