@@ -406,26 +406,6 @@ test("a directory that went and came back where events were joined is compared w
   }
 });
 
-test("of two directories that two scans at the same time saw under one path the one that is there is watched", async () => {
-  const captured = await begun({ d: "/" });
-  const { tree, capture } = captured;
-  const old = new Deferred();
-  tree.afterScan = () => old.promise;
-  tree.emit({ kind: "several", watch: tree.watchOf("d")! });
-  await captured.pass();
-  tree.afterScan = () => undefined;
-  const gone = tree.watchOf("d")!;
-  tree.remove("d");
-  tree.make("d", "directory");
-  tree.emit({ kind: "watchGone", watch: gone });
-  await captured.pass();
-  assert.notEqual(capture.nodes.at("d")!.watch, gone);
-  old.resolve();
-  await captured.pass();
-  assert.equal(capture.nodes.at("d")!.watch, tree.watchOf("d"));
-  assert.ok(captured.isWatched("d"));
-});
-
 test("a directory in which something was missed while it was away is compared when it has arrived", async () => {
   const captured = await begun({ a: "/", "a/b": "/" });
   const below = captured.capture.nodes.at("a/b")!;
