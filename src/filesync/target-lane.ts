@@ -283,7 +283,7 @@ export class TargetLane {
       entryAt,
       isSame: (one, other) => isSameAsKept(this.#kept, one, other),
       deletes: this.#parts.settings.deletes,
-      dirty: (path) => this.#dirty.add(path),
+      dirty: (path) => this.#dirty.differs(path),
       linked: (attributes, place) => this.links.seen(attributes, place),
       settled: async () => {
         await this.#parts.drained();

@@ -310,8 +310,9 @@ export class Bulk {
     for (const { place, first } of this.#links) {
       await this.#room();
       const existing = sourcePathOf(first);
-      if (existing !== undefined)
-        this.#append(place, { kind: "link", existing, isDirectory: false, isBulk: true });
+      // Where the first one is gone by now, or away, the content was not sent, or is not there any more.
+      if (existing === undefined) this.#append(place, { kind: "create", isDirectory: false, isBulk: true });
+      else this.#append(place, { kind: "link", existing, isDirectory: false, isBulk: true });
     }
     this.#links.length = 0;
   }

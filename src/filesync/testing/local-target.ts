@@ -42,7 +42,7 @@ export const CONFIGURATION: ConnectionConfiguration = {
 /** No time passes. */
 const STANDING_CLOCK: Clock = {
   nowMs: () => 0,
-  wallMs: () => 0,
+  wallMs: () => 4e12,
   after: () => ({ cancel: () => undefined }),
   soon: setImmediate,
 };

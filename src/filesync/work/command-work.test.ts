@@ -50,7 +50,7 @@ test("a rename moves what the target has, and nothing is sent again when it is t
 test("after a rename a file that is otherwise, or was sent from another one, is sent again", async () => {
   const [source, target] = [new MemoryTree({ b: "longer", d: "x" }), new MemoryTree({ a: "x", c: "x" })];
   const { parts, connection, work } = await bothEnds(source, target);
-  parts.sent.sent("c", { ...(await source.root()), inode: 12_345 });
+  parts.sent.sent("c", { ...(await source.root()), inode: 12_345 }, 4e12);
   const entries = [
     entryOf(parts, "rename", "b", { from: "a" }),
     entryOf(parts, "rename", "d", { from: "c" }),

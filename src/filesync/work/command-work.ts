@@ -29,6 +29,8 @@ interface LeftName {
 interface Gathered {
   readonly append: NewEntry[];
   readonly failures: FileFailure[];
+  /** Milliseconds since 1970. */
+  readonly beganMs: number;
 }
 
 interface FoundAtSource {
@@ -47,8 +49,8 @@ export class CommandWork {
   }
 
   async run(entries: readonly Entry[], connection: TargetConnection): Promise<WorkResult> {
-    const gathered: Gathered = { append: [], failures: [] };
-    const { reads } = this.#parts;
+    const { clock, reads } = this.#parts;
+    const gathered: Gathered = { append: [], failures: [], beganMs: clock.wallMs() };
     const since = reads.begin();
     for (let at = 0; at < entries.length; ) {
       const isContent = isOfContent(entries[at]!);
@@ -66,7 +68,8 @@ export class CommandWork {
       at = end;
     }
     reads.ended(since, placesOf(entries));
-    return { done: entries, untouched: [], ...gathered };
+    const { append, failures } = gathered;
+    return { done: entries, untouched: [], append, failures };
   }
 
   // ---- content and attributes ----
@@ -101,7 +104,7 @@ export class CommandWork {
         this.#followAttributes(item.entry, attributes);
         continue;
       }
-      sent.sent(item.entry.path, attributes);
+      sent.sent(item.entry.path, attributes, gathered.beganMs);
       dirty.touchedIn(item.entry.path);
       if (attributes.kind === "directory") dirty.add(item.entry.path);
       else counters.copiedFiles += 1;
@@ -178,7 +181,7 @@ export class CommandWork {
       if (outcome.isTorn) counters.torn += 1;
       counters.copiedFiles += 1;
       await this.#underOtherNames([{ entry, now: outcome.attributes }], gathered);
-      sent.sent(entry.path, outcome.attributes);
+      sent.sent(entry.path, outcome.attributes, gathered.beganMs);
       dirty.touchedIn(entry.path);
       if (names === "linked") namesFollow(this.#parts, entry.place, outcome.attributes);
     } catch (error) {

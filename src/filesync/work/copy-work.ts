@@ -23,6 +23,8 @@ interface Gathered {
   readonly append: NewEntry[];
   readonly failures: FileFailure[];
   bytes: number;
+  /** Milliseconds since 1970. */
+  readonly beganMs: number;
 }
 
 export class CopyWork {
@@ -34,8 +36,9 @@ export class CopyWork {
   }
 
   async run(entries: readonly Entry[], connection: TargetConnection, budget: RunBudget): Promise<CopyResult> {
-    const gathered: Gathered = { done: [], putBack: [], append: [], failures: [], bytes: 0 };
-    const { reads } = this.#parts;
+    const { clock, reads } = this.#parts;
+    const beganMs = clock.wallMs();
+    const gathered: Gathered = { done: [], putBack: [], append: [], failures: [], bytes: 0, beganMs };
     const since = reads.begin();
     const [first] = entries;
     if (
@@ -161,10 +164,10 @@ export class CopyWork {
     }
   }
 
-  #sent(entry: Entry, attributes: SentItem<Entry>["attributes"], { done }: Gathered): void {
+  #sent(entry: Entry, attributes: SentItem<Entry>["attributes"], { done, beganMs }: Gathered): void {
     const { sent, counters, dirty } = this.#parts;
     done.push(entry);
-    sent.sent(entry.path, attributes);
+    sent.sent(entry.path, attributes, beganMs);
     if (attributes.kind === "directory") dirty.add(entry.path);
     else counters.copiedFiles += 1;
     namesFollow(this.#parts, entry.place, attributes);

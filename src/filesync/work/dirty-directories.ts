@@ -30,6 +30,12 @@ export class DirtyDirectories {
     this.#dirty.add(path);
   }
 
+  /** A comparison found it otherwise. It may have been made on the way to something in it, which changed its parent's times. */
+  differs(path: TreePath): void {
+    this.#dirty.add(path);
+    if (path !== "") this.#dirty.add(parentPath(path));
+  }
+
   renamed(from: TreePath, to: TreePath): void {
     for (const set of [this.#away, this.#dirty, this.#sent])
       for (const path of [...set])

@@ -51,7 +51,7 @@ export class RepairWork {
         differences += some.length;
         if (differences > DIFFERENCES_MAX) {
           bulk(path);
-          return nothing;
+          return { ...nothing, append: this.#recent(entry, path) };
         }
         for (const difference of some) {
           const place = this.#parts.placeOf(difference.path);
@@ -62,9 +62,21 @@ export class RepairWork {
     } finally {
       ended();
     }
-    const append = found.flatMap(({ place, entry: each }) => entryAt(place, each));
+    const append = [
+      ...found.flatMap(({ place, entry: each }) => entryAt(place, each)),
+      ...this.#recent(entry, path),
+    ];
     counters.followUps += append.length;
     return { ...nothing, append };
+  }
+
+  /** Files that may be otherwise though they look the same. */
+  #recent({ path: at, depth }: Entry, path: TreePath): NewEntry[] {
+    return this.#parts.sent.recent
+      .in(at, depth)
+      .flatMap((recent) =>
+        entryAt(this.#parts.placeOf(movedPath(recent, at, path)), { kind: "write", isDirectory: false }),
+      );
   }
 
   #entryOf(difference: TreeDifference, place: SourcePlace): Omit<NewEntry, "place" | "path"> | undefined {
@@ -76,7 +88,7 @@ export class RepairWork {
       }
       case "attributes":
         if (difference.attributes.kind !== "directory") return { kind: "attribute", isDirectory: false };
-        dirty.add(difference.path);
+        dirty.differs(difference.path);
         return undefined;
       case "extra":
         if (deletes === "keep") return undefined;

@@ -8,6 +8,7 @@
  */
 import type { FileAttributes, TreePath } from "../../ports/mod.ts";
 import { isWithin, movedPath } from "../tree-path.ts";
+import { RecentFiles } from "./recent-files.ts";
 
 /** Of the newer and of the older ones; about 150 bytes each. */
 const PATHS_MAX = 8192;
@@ -20,14 +21,18 @@ interface SentFile {
 }
 
 export class SentFiles {
+  readonly recent = new RecentFiles();
   #newer = new Map<TreePath, SentFile>();
   /** A path that both have is the newer one's. */
   #older = new Map<TreePath, SentFile>();
   #number = 0;
 
-  sent(path: TreePath, { inode, device }: FileAttributes): void {
+  /** `beganMs`: since 1970, before it was read. */
+  sent(path: TreePath, attributes: FileAttributes, beganMs: number): void {
+    const { inode, device } = attributes;
     this.#number += 1;
     this.#set(path, { inode, device, number: this.#number });
+    this.recent.sent(path, attributes, beganMs);
   }
 
   /** The file that the target has under this path, if it is known. */
@@ -54,6 +59,7 @@ export class SentFiles {
   }
 
   renamed(from: TreePath, to: TreePath, isDirectory: boolean): void {
+    this.recent.renamed(from, to, isDirectory);
     if (!isDirectory) {
       const sent = this.#get(from);
       this.#delete(from);
@@ -71,6 +77,7 @@ export class SentFiles {
   }
 
   removed(path: TreePath, isDirectory: boolean): void {
+    this.recent.removed(path, isDirectory);
     if (isDirectory) this.#removeBelow(path);
     else this.#delete(path);
   }

@@ -1,0 +1,84 @@
+/**
+ * Files of the target that were read right after they were written: another write in the same tick of the file system's clock
+ * leaves size and time as they were, and no comparison finds it. They are sent once more when their directory is compared.
+ *
+ * Always holds: at most `FILES_MAX` are known, the oldest are forgotten.
+ */
+import type { FileAttributes, TreePath } from "../../ports/mod.ts";
+import { isWithin, joinPath, lastName, movedPath, parentPath } from "../tree-path.ts";
+
+const FILES_MAX = 65_536;
+/** The clocks of file systems tick every 1 to 10 ms, those of FAT every 2 s. */
+const TICK_MS_MAX = 30;
+
+export class RecentFiles {
+  readonly #names = new Map<TreePath, Set<string>>();
+  #size = 0;
+
+  /** `beganMs`: since 1970, before the file was read. */
+  sent(
+    path: TreePath,
+    { modifiedSeconds, modifiedNanoseconds, kind }: FileAttributes,
+    beganMs: number,
+  ): void {
+    const modifiedMs = modifiedSeconds * 1000 + modifiedNanoseconds / 1e6;
+    if (kind === "file" && modifiedMs >= beganMs - TICK_MS_MAX) this.#add(path);
+    else this.#remove(path);
+  }
+
+  renamed(from: TreePath, to: TreePath, isDirectory: boolean): void {
+    if (!isDirectory) {
+      if (this.#remove(from)) this.#add(to);
+      else this.#remove(to);
+      return;
+    }
+    this.removed(to, true);
+    for (const [directory, names] of [...this.#names]) {
+      if (!isWithin(directory, from)) continue;
+      this.#names.delete(directory);
+      this.#names.set(movedPath(directory, from, to), names);
+    }
+  }
+
+  removed(path: TreePath, isDirectory: boolean): void {
+    this.#remove(path);
+    if (!isDirectory) return;
+    for (const [directory, names] of [...this.#names]) {
+      if (!isWithin(directory, path)) continue;
+      this.#names.delete(directory);
+      this.#size -= names.size;
+    }
+  }
+
+  /** Those in the directory, or also in directories below it. */
+  in(path: TreePath, depth: "one" | "all"): TreePath[] {
+    const directories =
+      depth === "one" ? [path] : [...this.#names.keys()].filter((each) => isWithin(each, path));
+    return directories.flatMap((directory) =>
+      [...(this.#names.get(directory) ?? [])].map((name) => joinPath(directory, name)),
+    );
+  }
+
+  #add(path: TreePath): void {
+    const directory = parentPath(path);
+    let names = this.#names.get(directory);
+    if (names === undefined) this.#names.set(directory, (names = new Set()));
+    if (names.has(lastName(path))) return;
+    names.add(lastName(path));
+    this.#size += 1;
+    for (const [oldest, some] of this.#names) {
+      if (this.#size <= FILES_MAX) break;
+      this.#names.delete(oldest);
+      this.#size -= some.size;
+    }
+  }
+
+  #remove(path: TreePath): boolean {
+    const directory = parentPath(path);
+    const names = this.#names.get(directory);
+    if (names === undefined || !names.delete(lastName(path))) return false;
+    this.#size -= 1;
+    if (names.size === 0) this.#names.delete(directory);
+    return true;
+  }
+}
