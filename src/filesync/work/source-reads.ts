@@ -38,6 +38,11 @@ export class SourceReads {
     return DirectoryNode.moves;
   }
 
+  /** Resolves when every event that happened before the call was told. */
+  told(): Promise<void> {
+    return this.#options.drained();
+  }
+
   /** What is at these places was read, all of it between `begin` and now. */
   ended(since: number, places: readonly SourcePlace[]): void {
     if (places.length === 0) return;
