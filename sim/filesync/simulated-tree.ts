@@ -43,7 +43,8 @@ export interface Located {
   readonly inode: SimulatedInode | undefined;
 }
 
-const epochSeconds = 1_790_000_000;
+/** As that of the processes' clock. */
+const epochSeconds = Date.UTC(2026, 0, 1) / 1000;
 
 export class SimulatedTree {
   root: SimulatedInode;

@@ -35,6 +35,17 @@ test("it goes with renames and removals, of itself and of a directory above it",
   assert.deepEqual(recent.in("f", "one"), []);
 });
 
+test("where the file system's clock is ahead a file is read again once, not for ever", () => {
+  const recent = new RecentFiles();
+  recent.sent("a", writtenAt(9_000), 5_000);
+  recent.sent("a", writtenAt(9_000), 5_010);
+  assert.deepEqual(recent.in("", "one"), ["a"]);
+  recent.sent("a", writtenAt(9_000), 5_100);
+  assert.deepEqual(recent.in("", "one"), []);
+  recent.sent("a", writtenAt(9_200), 5_200);
+  assert.deepEqual(recent.in("", "one"), ["a"]);
+});
+
 test("those of longest ago are forgotten", () => {
   const recent = new RecentFiles();
   for (let at = 0; at < 100_000; at++) recent.sent(`d${at % 1000}/f${at}`, writtenAt(5_000), 5_000);

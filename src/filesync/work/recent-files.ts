@@ -11,8 +11,15 @@ const FILES_MAX = 65_536;
 /** The clocks of file systems tick every 1 to 10 ms, those of FAT every 2 s. */
 const TICK_MS_MAX = 30;
 
+interface RecentFile {
+  readonly modifiedMs: number;
+  /** By the clock of this machine. */
+  readonly readMs: number;
+}
+
 export class RecentFiles {
-  readonly #names = new Map<TreePath, Set<string>>();
+  /** By directory and name. */
+  readonly #names = new Map<TreePath, Map<string, RecentFile>>();
   #size = 0;
 
   /** `beganMs`: since 1970, before the file was read. */
@@ -22,14 +29,18 @@ export class RecentFiles {
     beganMs: number,
   ): void {
     const modifiedMs = modifiedSeconds * 1000 + modifiedNanoseconds / 1e6;
-    if (kind === "file" && modifiedMs >= beganMs - TICK_MS_MAX) this.#add(path);
-    else this.#remove(path);
+    const before = this.#remove(path);
+    if (kind !== "file" || modifiedMs < beganMs - TICK_MS_MAX) return;
+    // Where the file system's clock is ahead of this one.
+    const isLater = before?.modifiedMs === modifiedMs && beganMs > before.readMs + TICK_MS_MAX;
+    if (!isLater) this.#add(path, { modifiedMs, readMs: beganMs });
   }
 
   renamed(from: TreePath, to: TreePath, isDirectory: boolean): void {
     if (!isDirectory) {
-      if (this.#remove(from)) this.#add(to);
-      else this.#remove(to);
+      this.#remove(to);
+      const file = this.#remove(from);
+      if (file !== undefined) this.#add(to, file);
       return;
     }
     this.removed(to, true);
@@ -55,16 +66,15 @@ export class RecentFiles {
     const directories =
       depth === "one" ? [path] : [...this.#names.keys()].filter((each) => isWithin(each, path));
     return directories.flatMap((directory) =>
-      [...(this.#names.get(directory) ?? [])].map((name) => joinPath(directory, name)),
+      [...(this.#names.get(directory)?.keys() ?? [])].map((name) => joinPath(directory, name)),
     );
   }
 
-  #add(path: TreePath): void {
+  #add(path: TreePath, file: RecentFile): void {
     const directory = parentPath(path);
     let names = this.#names.get(directory);
-    if (names === undefined) this.#names.set(directory, (names = new Set()));
-    if (names.has(lastName(path))) return;
-    names.add(lastName(path));
+    if (names === undefined) this.#names.set(directory, (names = new Map()));
+    names.set(lastName(path), file);
     this.#size += 1;
     for (const [oldest, some] of this.#names) {
       if (this.#size <= FILES_MAX) break;
@@ -73,12 +83,14 @@ export class RecentFiles {
     }
   }
 
-  #remove(path: TreePath): boolean {
+  #remove(path: TreePath): RecentFile | undefined {
     const directory = parentPath(path);
     const names = this.#names.get(directory);
-    if (names === undefined || !names.delete(lastName(path))) return false;
+    const file = names?.get(lastName(path));
+    if (names === undefined || file === undefined) return undefined;
+    names.delete(lastName(path));
     this.#size -= 1;
     if (names.size === 0) this.#names.delete(directory);
-    return true;
+    return file;
   }
 }
