@@ -105,8 +105,12 @@ export class Renames {
       return;
     }
     this.#renamed(departure, arrival);
-    // Two files that changed places look the same as one that went there and back.
-    if (isBack) this.#againAt(departure);
+    // Two that changed places look the same as one that went there and back, where the other one's way there is told late.
+    if (!isBack) return;
+    this.#againAt(departure);
+    if (!arrival.isDirectory) return;
+    this.#parts.doubted.add(departure.directory);
+    this.#parts.doubted.add(arrival.directory);
   }
 
   /** Halves that are still alone when they waited long enough, and all events were read, stay alone. One at a time. */
