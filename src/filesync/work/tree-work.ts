@@ -4,6 +4,7 @@
  * done in them, and all of it is durable at the target.
  */
 import { sourcePathOf } from "../capture/change.ts";
+import { DirectoryNode } from "../capture/directory-node.ts";
 import type { Entry } from "../queue/entry.ts";
 import type { TargetAbilities, TargetConnection } from "../threads/connection.ts";
 import type { CopyResult, EntryWork, RunBudget, WorkResult } from "../threads/entry-work.ts";
@@ -89,10 +90,19 @@ export class TreeWork implements EntryWork {
   }
 
   async #searchOnce(): Promise<void> {
-    const { linkSearch, links, source, excludes, placeOf, append, counters, sent, clock } = this.#parts;
+    const { linkSearch, links, source, excludes, placeOf, append, counters, sent, clock, reads } =
+      this.#parts;
     if (!linkSearch.isWanted) return;
     const startedMs = clock.nowMs();
-    for (const { attributes, paths, sentTo } of await linkSearch.run(source, excludes)) {
+    const { moves } = DirectoryNode;
+    const files = await linkSearch.run(source, excludes);
+    await reads.told();
+    for (const { attributes, paths, sentTo } of files) {
+      // A directory that moved while it was walked over may have been passed by.
+      if (paths.length < attributes.links && DirectoryNode.moves !== moves) {
+        counters.followUps += 1;
+        linkSearch.want(attributes, sentTo);
+      }
       // What was sent to a name that is gone by now is to be sent to one that is left.
       const isLeft = paths.includes(sourcePathOf(sentTo) ?? "");
       // The others get the content that was sent last.
