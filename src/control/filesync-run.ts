@@ -239,6 +239,7 @@ function idleTarget(to: string): SynchronizationTargetFigures {
     sentBytes: 0,
     copiedFiles: 0,
     removed: 0,
+    tornReads: 0,
     failures: 0,
     lastFailures: [],
   };

@@ -37,6 +37,7 @@ export function figuresOfLane(lane: TargetLane): SynchronizationTargetFigures {
     sentBytes,
     copiedFiles: lane.counters.copiedFiles,
     removed: lane.counters.removed,
+    tornReads: lane.counters.torn,
     failures: failureCount,
     lastFailures: failures.map((failure) => ({ ...failure, path: shownPath(failure.path) })),
     error: toldError(error),

@@ -46,6 +46,8 @@ export interface SynchronizationTargetFigures {
   readonly sentBytes: number;
   readonly copiedFiles: number;
   readonly removed: number;
+  /** Files that changed during each try to read them: sent as read, and again behind it. */
+  readonly tornReads: number;
   readonly failures: number;
   readonly lastFailures: readonly FileFailure[];
   readonly error?: ToldError | undefined;

@@ -79,6 +79,7 @@ export class FakeSynchronization implements RunningSynchronization {
         sentBytes: 1000,
         copiedFiles: 11,
         removed: 1,
+        tornReads: 0,
         failures: 1,
         lastFailures: [{ path: "p", errno: "EACCES", doing: "open" }],
       })),

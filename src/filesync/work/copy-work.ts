@@ -49,7 +49,8 @@ export class CopyWork {
       await this.#large(first, connection, budget, gathered);
     else await this.#small(entries, connection, budget, gathered);
     reads.ended(since, placesOf(entries));
-    return { ...gathered, untouched: [] };
+    const { done, putBack, append, failures, bytes } = gathered;
+    return { done, putBack, append, failures, bytes, untouched: [] };
   }
 
   connectionEnded(connection: TargetConnection): void {

@@ -13,12 +13,12 @@ const writtenAt = (modifiedMs: number): FileAttributes => ({
 
 test("a file that was read right after it was written is known until it is read later", () => {
   const recent = new RecentFiles();
-  recent.sent("d/now", writtenAt(5_000), 5_002);
-  recent.sent("d/old", writtenAt(4_000), 5_002);
+  recent.sent("d/now", writtenAt(5_001), 5_002);
+  recent.sent("d/old", writtenAt(4_001), 5_002);
   recent.sent("d/e/meanwhile", writtenAt(5_004), 5_002);
   assert.deepEqual(recent.in("d", "one"), ["d/now"]);
   assert.deepEqual(recent.in("", "all"), ["d/now", "d/e/meanwhile"]);
-  recent.sent("d/now", writtenAt(5_000), 6_000);
+  recent.sent("d/now", writtenAt(5_001), 6_000);
   assert.deepEqual(recent.in("d", "all"), ["d/e/meanwhile"]);
 });
 
@@ -37,13 +37,22 @@ test("it goes with renames and removals, of itself and of a directory above it",
 
 test("where the file system's clock is ahead a file is read again once, not for ever", () => {
   const recent = new RecentFiles();
-  recent.sent("a", writtenAt(9_000), 5_000);
-  recent.sent("a", writtenAt(9_000), 5_010);
+  recent.sent("a", writtenAt(9_001), 5_000);
+  recent.sent("a", writtenAt(9_001), 5_010);
   assert.deepEqual(recent.in("", "one"), ["a"]);
-  recent.sent("a", writtenAt(9_000), 5_100);
+  recent.sent("a", writtenAt(9_001), 5_100);
   assert.deepEqual(recent.in("", "one"), []);
   recent.sent("a", writtenAt(9_200), 5_200);
   assert.deepEqual(recent.in("", "one"), ["a"]);
+});
+
+test("times without nanoseconds are those of a clock that ticks every two seconds", () => {
+  const recent = new RecentFiles();
+  recent.sent("a", writtenAt(4_000), 5_900);
+  recent.sent("b", writtenAt(2_000), 5_900);
+  assert.deepEqual(recent.in("", "one"), ["a"]);
+  recent.sent("a", writtenAt(4_000), 6_100);
+  assert.deepEqual(recent.in("", "one"), []);
 });
 
 test("those of longest ago are forgotten", () => {

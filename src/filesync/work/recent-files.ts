@@ -8,8 +8,10 @@ import type { FileAttributes, TreePath } from "../../ports/mod.ts";
 import { isWithin, joinPath, lastName, movedPath, parentPath } from "../tree-path.ts";
 
 const FILES_MAX = 65_536;
-/** The clocks of file systems tick every 1 to 10 ms, those of FAT every 2 s. */
+/** The clocks of file systems tick every 1 to 10 ms. */
 const TICK_MS_MAX = 30;
+/** Those of FAT every 2 s, those of ext3 and HFS+ every second: their times have no nanoseconds. */
+const COARSE_TICK_MS = 2_000;
 
 interface RecentFile {
   readonly modifiedMs: number;
@@ -29,10 +31,11 @@ export class RecentFiles {
     beganMs: number,
   ): void {
     const modifiedMs = modifiedSeconds * 1000 + modifiedNanoseconds / 1e6;
+    const tickMs = modifiedNanoseconds === 0 ? COARSE_TICK_MS : TICK_MS_MAX;
     const before = this.#remove(path);
-    if (kind !== "file" || modifiedMs < beganMs - TICK_MS_MAX) return;
+    if (kind !== "file" || modifiedMs < beganMs - tickMs) return;
     // Where the file system's clock is ahead of this one.
-    const isLater = before?.modifiedMs === modifiedMs && beganMs > before.readMs + TICK_MS_MAX;
+    const isLater = before?.modifiedMs === modifiedMs && beganMs > before.readMs + tickMs;
     if (!isLater) this.#add(path, { modifiedMs, readMs: beganMs });
   }
 

@@ -16,7 +16,7 @@ import type { SourceReads } from "./source-reads.ts";
 export interface WorkCounters {
   copiedFiles: number;
   removed: number;
-  /** Files that changed while they were read. */
+  /** Files that changed during each try to read them. */
   torn: number;
   /** Entries that were appended behind others because the first try showed that more is to be done. */
   followUps: number;

@@ -72,6 +72,7 @@ const TargetFiguresSchema = Type.Object(
     sentBytes: Type.Integer(),
     copiedFiles: Type.Integer(),
     removed: Type.Integer(),
+    tornReads: count("Files that changed during each try to read them: sent as read, and again behind it."),
     failures: count("Files that could not be brought over."),
     lastFailures: Type.Array(
       Type.Object({ path: Type.String(), errno: Type.String(), doing: Type.String() }, strict),
@@ -180,6 +181,7 @@ export const FilesyncSyncSchema = Type.Object(
   {
     copied: count("Files that were sent."),
     removed: Type.Integer(),
+    tornReads: count("Files that changed during each try to read them: sent as read, and again behind it."),
     bytes: count("Bytes of content that were sent."),
     dryRun: Type.Optional(
       Type.Array(

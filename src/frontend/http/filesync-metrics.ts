@@ -15,6 +15,11 @@ const TARGET_GAUGES: OfTarget[] = [
 const TARGET_COUNTERS: OfTarget[] = [
   ["copied_files_total", "Files that were sent to the target.", ({ copiedFiles }) => copiedFiles],
   ["sent_bytes_total", "Bytes that were sent to the target.", ({ sentBytes }) => sentBytes],
+  [
+    "torn_reads_total",
+    "Files that changed during each try to read them: sent as read, and again behind it.",
+    ({ tornReads }) => tornReads,
+  ],
   ["failures_total", "Files that could not be brought over.", ({ failures }) => failures],
 ];
 

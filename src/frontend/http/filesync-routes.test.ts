@@ -54,6 +54,7 @@ test("a synchronization has the fields relied upon, and never shows a key", asyn
     sentBytes: 1000,
     copiedFiles: 11,
     removed: 1,
+    tornReads: 0,
     failures: 1,
     lastFailures: [{ path: "p", errno: "EACCES", doing: "open" }],
   };

@@ -22,20 +22,16 @@ import type {
   TreeWatch,
 } from "../../ports/mod.ts";
 import { diskError } from "../disk-error.ts";
-import { AttributesTable } from "./attributes-table.ts";
 import { InotifyWatch } from "./inotify-watch.ts";
 import { knownDirectoriesMemory } from "./known-directories.ts";
 import type { RootReference } from "./opened-root.ts";
 import { packResultOf } from "./pack-paths.ts";
-import { scanResultOf } from "./scan-directories.ts";
+import { scanParts, statParts } from "./path-parts.ts";
 import { OpenedSourceFile } from "./source-file.ts";
 import type { SourceJobs } from "./source-thread.ts";
 import { scanThreadsOf, TreeThreads } from "./tree-threads.ts";
 
 const SCRIPT = new URL("./source-thread.ts", import.meta.url);
-/** Fewer paths than this for each thread are not worth another one. */
-const SCAN_PATHS_MIN = 4;
-const STAT_PATHS_MIN = 256;
 const WATCH_GROUPS = 8;
 
 export interface SourceTreeOptions {
@@ -58,13 +54,6 @@ export async function realTreePath(path: string): Promise<string> {
     } as const;
     throw diskError({ call: "realpath", path, cause, codes });
   }
-}
-
-/** Parts of nearly the same length, at most `parts`, each of at least `lengthMin` but for a single one. */
-function split<T>(all: readonly T[], options: { parts: number; lengthMin: number }): T[][] {
-  const count = Math.max(1, Math.min(options.parts, Math.floor(all.length / options.lengthMin)));
-  const length = Math.ceil(all.length / count);
-  return Array.from({ length: count }, (_, part) => all.slice(part * length, (part + 1) * length));
 }
 
 class HostSourceTree implements SourceTree {
@@ -118,22 +107,13 @@ class HostSourceTree implements SourceTree {
       groups,
       known: this.#known,
     };
-    const parts = split(request.paths, { parts: this.#scanThreads.count, lengthMin: SCAN_PATHS_MIN });
-    const jobs = parts.map((paths) => this.#scanThreads.run("scan", { ...job, paths }));
-    // All of them end before the descriptors of the watches may be closed.
-    await Promise.allSettled(jobs);
-    return scanResultOf(await Promise.all(jobs));
+    const threads = this.#scanThreads;
+    return scanParts(request.paths, threads.count, (paths) => threads.run("scan", { ...job, paths }));
   }
 
   async stat(paths: readonly TreePath[]): Promise<readonly (FileAttributes | undefined)[]> {
-    const parts = split(paths, { parts: this.#threads.count, lengthMin: STAT_PATHS_MIN });
-    const jobs = parts.map((part) => this.#threads.run("stat", { root: this.#root, paths: part }));
-    const rows: (FileAttributes | undefined)[] = [];
-    for (const numbers of await Promise.all(jobs)) {
-      const table = new AttributesTable(numbers);
-      for (let row = 0; row < table.length; row += 1) rows.push(table.row(row));
-    }
-    return rows;
+    const threads = this.#threads;
+    return statParts(paths, threads.count, (part) => threads.run("stat", { root: this.#root, paths: part }));
   }
 
   async pack(request: PackRequest): Promise<PackResult> {

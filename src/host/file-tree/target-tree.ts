@@ -21,13 +21,12 @@ import type {
 import type { DeletesPolicy, TargetAbilities } from "../../wire/filesync/mod.ts";
 import { diskError } from "../disk-error.ts";
 import type { AppliedBundle } from "./apply-bundle.ts";
-import { AttributesTable } from "./attributes-table.ts";
 import { bundleParts } from "./bundle-parts.ts";
 import { GROUP_SYNC_BYTES } from "./group-sync.ts";
 import { GroupedSyncs } from "./grouped-syncs.ts";
 import { hashPieces, joinHashes } from "./hash-blocks.ts";
 import { knownDirectoriesMemory } from "./known-directories.ts";
-import { scanResultOf } from "./scan-directories.ts";
+import { allEnded, scanParts, statParts } from "./path-parts.ts";
 import { realTreePath } from "./source-tree.ts";
 import type { StagedPart } from "./stage-bundle.ts";
 import { OpenedTargetFile } from "./target-file.ts";
@@ -36,8 +35,6 @@ import type { TargetJobs } from "./target-thread.ts";
 import { scanThreadsOf, TreeThreads } from "./tree-threads.ts";
 
 const SCRIPT = new URL("./target-thread.ts", import.meta.url);
-const SCAN_PATHS_MIN = 4;
-const STAT_PATHS_MIN = 256;
 const HASH_PIECE_BYTES_MIN = 8 * 1024 * 1024;
 const TRASH_SECONDS = 7 * 24 * 60 * 60;
 const SESSION_BYTES = 6;
@@ -53,19 +50,6 @@ export interface TargetTreeOptions {
   readonly trashSeconds?: number;
   /** 1 to 64; default: as many as processors, at most 4. */
   readonly threads?: number;
-}
-
-/** Parts of nearly the same length, at most `parts`, each of at least `lengthMin` but for a single one. */
-function split<T>(all: readonly T[], options: { parts: number; lengthMin: number }): T[][] {
-  const count = Math.max(1, Math.min(options.parts, Math.floor(all.length / options.lengthMin)));
-  const length = Math.ceil(all.length / count);
-  return Array.from({ length: count }, (_, part) => all.slice(part * length, (part + 1) * length));
-}
-
-/** Results of jobs that all have ended, so that none works on after a failure was told. */
-async function allEnded<T>(jobs: readonly Promise<T>[]): Promise<T[]> {
-  await Promise.allSettled(jobs);
-  return Promise.all(jobs);
 }
 
 export class HostTargetTree implements TargetTree {
@@ -184,21 +168,15 @@ export class HostTargetTree implements TargetTree {
       known: this.#known,
       live: [...liveSessions],
     };
-    const parts = split(request.paths, { parts: this.#scanThreads.count, lengthMin: SCAN_PATHS_MIN });
-    return scanResultOf(
-      await allEnded(parts.map((paths) => this.#scanThreads.run("scan", { ...job, paths }))),
-    );
+    const threads = this.#scanThreads;
+    return scanParts(request.paths, threads.count, (paths) => threads.run("scan", { ...job, paths }));
   }
 
   async stat(paths: readonly TreePath[]): Promise<readonly (FileAttributes | undefined)[]> {
-    const parts = split(paths, { parts: this.#threads.count, lengthMin: STAT_PATHS_MIN });
-    const jobs = parts.map((part) => this.#threads.run("stat", { root: this.#target.root, paths: part }));
-    const rows: (FileAttributes | undefined)[] = [];
-    for (const numbers of await allEnded(jobs)) {
-      const table = new AttributesTable(numbers);
-      for (let row = 0; row < table.length; row += 1) rows.push(table.row(row));
-    }
-    return rows;
+    const threads = this.#threads;
+    return statParts(paths, threads.count, (part) =>
+      threads.run("stat", { root: this.#target.root, paths: part }),
+    );
   }
 
   /** NOT_FOUND, PERMISSION_DENIED, NO_SPACE, IO_ERROR */
