@@ -11,6 +11,7 @@ import type { CopyResult, EntryWork, RunBudget, WorkResult } from "../threads/en
 import { CommandWork } from "./command-work.ts";
 import { CopyWork } from "./copy-work.ts";
 import { troubleOfTarget } from "./failure-kinds.ts";
+import type { FoundFile } from "./link-search.ts";
 import { RepairWork } from "./repair-work.ts";
 import { sendPaths } from "./send-paths.ts";
 import { entryAt, type WorkParts } from "./work-parts.ts";
@@ -97,9 +98,10 @@ export class TreeWork implements EntryWork {
     const { moves } = DirectoryNode;
     const files = await linkSearch.run(source, excludes);
     await reads.told();
-    for (const { attributes, paths, sentTo } of files) {
-      // A directory that moved while it was walked over may have been passed by.
-      if (paths.length < attributes.links && DirectoryNode.moves !== moves) {
+    const whole = DirectoryNode.moves === moves ? new Set(files) : await this.#wholeAfterMoves(files);
+    for (const file of files) {
+      const { attributes, paths, sentTo } = file;
+      if (!whole.has(file)) {
         counters.followUps += 1;
         linkSearch.want(attributes, sentTo);
       }
@@ -121,6 +123,25 @@ export class TreeWork implements EntryWork {
       }
     }
     this.#searchMs = clock.nowMs() - startedMs;
+  }
+
+  /**
+   * Directories moved while they were walked over: one of them may have been passed by, and what was found may be elsewhere.
+   * Gives those of the files all of whose names are where they were found.
+   */
+  async #wholeAfterMoves(files: readonly FoundFile[]): Promise<Set<FoundFile>> {
+    const { source, reads } = this.#parts;
+    const { moves } = DirectoryNode;
+    const found = await source.stat(files.flatMap(({ paths }) => paths));
+    await reads.told();
+    if (DirectoryNode.moves !== moves) return new Set();
+    let at = 0;
+    return new Set(
+      files.filter(({ attributes: { device, inode, links }, paths }) => {
+        const own = found.slice(at, (at += paths.length));
+        return own.length >= links && own.every((each) => each?.inode === inode && each.device === device);
+      }),
+    );
   }
 
   /** Once it is known that all was read where it was meant to be, no directory's attributes are another's. */
