@@ -197,10 +197,11 @@ export class SimulatedTargetDisk {
       if (from !== to) tree.unlink(from);
       return;
     }
-    if (there?.isDirectory === true) {
+    // What is of another kind makes way; a full directory does not, whatever is renamed over it.
+    if (there?.isDirectory === true && !inode.isDirectory) {
       if (`${from}/`.startsWith(`${to}/`)) throw new FileError("ENOTEMPTY");
       this.#removeTree(to);
-    } else if (there !== undefined && inode.isDirectory) tree.unlink(to);
+    } else if (there?.isDirectory === false && inode.isDirectory) tree.unlink(to);
     tree.rename(from, to);
   }
 

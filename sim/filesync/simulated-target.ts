@@ -42,6 +42,8 @@ const abilities = {
   deviceNodes: true,
   ownership: true,
   foldsCase: false,
+  modeBits: 0o7777,
+  timeStepNanoseconds: 1,
   nameBytesMax: 255,
 };
 

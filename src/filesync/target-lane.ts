@@ -19,14 +19,14 @@ import type {
 import type { Change, SourcePlace } from "./capture/change.ts";
 import type { DirectoryNode, DirectoryNodes } from "./capture/directory-node.ts";
 import type { BulkParts } from "./compare/bulk.ts";
-import { ALL_KEPT, isSameAsKept, type KeptAttributes } from "./compare/kept-attributes.ts";
+import { describeDropped, KeptComparison } from "./compare/kept-attributes.ts";
 import type { TreeScan } from "./compare/tree-comparison.ts";
 import { Verification, type VerificationResult } from "./compare/verification.ts";
 import { LaneBulks } from "./lane-bulks.ts";
 import { CommandQueue } from "./queue/command-queue.ts";
 import type { NewEntry } from "./queue/entry.ts";
 import type { SynchronizationSettings } from "./synchronization-settings.ts";
-import type { Connector } from "./threads/connection.ts";
+import type { Connector, TargetAbilities } from "./threads/connection.ts";
 import { OpenConnections } from "./threads/open-connections.ts";
 import { type TargetFigures, TargetThreads } from "./threads/target-threads.ts";
 import { DirtyDirectories } from "./work/dirty-directories.ts";
@@ -91,7 +91,7 @@ export class TargetLane {
   readonly #lateRepairs: LateRepairs;
   /** Something was found in a directory that is not known. */
   #isLooking = false;
-  #kept: KeptAttributes = ALL_KEPT;
+  readonly #kept = new KeptComparison();
   #comparisons = 0;
   #wasConnected = false;
   #settlesSoon: Timer | undefined;
@@ -135,7 +135,7 @@ export class TargetLane {
       report: (sentence) => parts.report(`${this.to}: ${sentence}`),
     });
     const work = new TreeWork(this.#workParts(), ({ connection, abilities }) => {
-      this.#kept = abilities;
+      this.#keeps(abilities);
       this.#connections.opened(connection);
     });
     this.#threads = new TargetThreads({
@@ -244,7 +244,7 @@ export class TargetLane {
       scanTarget: this.#scanTarget,
       hashesOfTarget: (path, request) =>
         this.#connections.overAny((connection) => connection.hashes(path, request)),
-      isSame: (one, other) => isSameAsKept(this.#kept, one, other),
+      kept: this.#kept,
       keepsExtra: settings.deletes === "keep",
       failed: (failure) => this.#failed(failure),
       signal: this.#abort.signal,
@@ -281,7 +281,7 @@ export class TargetLane {
       target: this.#scanTarget,
       placeOf: (path) => this.#placeOf(path),
       entryAt,
-      isSame: (one, other) => isSameAsKept(this.#kept, one, other),
+      kept: this.#kept,
       deletes: this.#parts.settings.deletes,
       dirty: (path) => this.#dirty.differs(path),
       linked: (attributes, place) => this.links.seen(attributes, place),
@@ -302,7 +302,7 @@ export class TargetLane {
       deletes: settings.deletes,
       links: this.links,
       linkSearch: new LinkSearch(),
-      sent: new SentFiles(),
+      sent: new SentFiles(() => this.#kept.kept.timeStepNanoseconds / 1e6),
       dirty: this.#dirty,
       reads: new SourceReads({
         drained: this.#parts.drained,
@@ -311,7 +311,7 @@ export class TargetLane {
       counters: this.counters,
       clock: this.#parts.clock,
       plants,
-      isSame: (one, other) => isSameAsKept(this.#kept, one, other),
+      kept: this.#kept,
       placeOf: (path) => this.#placeOf(path),
       append: (entry) => this.queue.append(entry) !== undefined,
       hasRenames: () => this.queue.hasRenames,
@@ -359,6 +359,13 @@ export class TargetLane {
   #mainConnected(): void {
     if (this.#wasConnected) this.bulks.compareSoon();
     this.#wasConnected = true;
+  }
+
+  #keeps(abilities: TargetAbilities): void {
+    const dropped = describeDropped(abilities);
+    if (dropped !== undefined && dropped !== describeDropped(this.#kept.kept))
+      this.#parts.report(`${this.to}: ${dropped}`);
+    this.#kept.kept = abilities;
   }
 
   readonly #scanSource: TreeScan = (request) => {

@@ -11,6 +11,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -286,6 +287,55 @@ test("names that a file system cannot have are told, once, and hold nobody up", 
   await place.othersGoOn();
 });
 
+/** Whatever is done at the target, nothing is copied a second time by a synchronization, nor by a rename or a new mode. */
+async function copiesOnce(place: Place): Promise<void> {
+  const { source, target } = place;
+  mkdirSync(`${source}/directory`);
+  for (const name of ["a", "directory/b"]) writeFileSync(`${source}/${name}`, name);
+  writeFileSync(`${source}/large`, Buffer.alloc(LARGE_BYTES, 1));
+  await place.start();
+  await place.add("troubled");
+  await place.settled();
+  const copied = async () => (await shownFilesync(place.daemon, "troubled")).targets[0]!.copiedFiles;
+  const first = await copied();
+  assert.equal(first, 3);
+  await place.daemon.cli("filesync", "sync", "troubled");
+  renameSync(`${source}/a`, `${source}/renamed`);
+  chmodSync(`${source}/renamed`, 0o600);
+  await place.settled();
+  assert.equal(await copied(), first);
+  const verified = await place.daemon.cli("filesync", "verify", "troubled");
+  assert.match(verified, /equal/);
+  writeFileSync(`${source}/renamed`, "another one");
+  await place.settled();
+  assert.equal(readFileSync(`${target}/renamed`, "utf8"), "another one");
+  assert.equal(await copied(), first + 1);
+}
+
+test(
+  "what a file system without modes and exact times has is not copied again and again",
+  exfat,
+  async () => {
+    await using place = new Place();
+    const { target, folder } = place;
+    await using _mount = await SmallMount.exfat(target, { file: folder.file("image"), sizeBytes: 2 ** 26 });
+    await copiesOnce(place);
+  },
+);
+
+test(
+  "nor is what one has that keeps whole seconds",
+  needs("root", "loop", "mount", "mkfs.ext4"),
+  async () => {
+    await using place = new Place();
+    const { target, folder } = place;
+    const image = { file: folder.file("image"), sizeBytes: 2 ** 26 };
+    await using _mount = await SmallMount.smallInodes(target, image);
+    await copiesOnce(place);
+    assert.equal(statSync(`${target}/renamed`).mode & 0o777, 0o600);
+  },
+);
+
 test("a daemon of another protocol version is told as that by either end, and is taken when it is replaced", async () => {
   await using place = new Place();
   await using far = await Daemon.start({ poolSize: POOL_SIZE });
@@ -294,14 +344,14 @@ test("a daemon of another protocol version is told as that by either end, and is
   relay.change = (bytes) => {
     // The version stands behind the magic number of a HELLO.
     const at = bytes.indexOf("RWFS");
-    if (at >= 0) bytes.writeUInt16LE(2, at + 4);
+    if (at >= 0) bytes.writeUInt16LE(1, at + 4);
   };
   const key = place.folder.file("key");
   writeFileSync(`${place.source}/file`, "1");
   await far.cli("filesync", "target", "add", "root", "--root", place.target, "--key", key);
   await place.start();
   await place.add("troubled", { to: `ropewalk://127.0.0.1:${relay.port}/root`, key });
-  await place.told("PEER_VERSION", /speaks version 2 .*use the same program at both ends/);
+  await place.told("PEER_VERSION", /speaks version 1 .*use the same program at both ends/);
   await place.othersGoOn();
   assert.deepEqual(readdirSync(place.target), []);
   relay.change = (bytes, way) => {

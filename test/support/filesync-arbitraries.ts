@@ -7,7 +7,9 @@ import {
   isWireName,
   type ListingEntry,
   type Operation,
+  PROTOCOL_VERSION,
   packExtended,
+  TIME_STEPS,
   type Welcome,
   type WireAttributes,
 } from "../../src/wire/filesync/mod.ts";
@@ -152,7 +154,7 @@ export const failure: fc.Arbitrary<FileFailure> = record({
 });
 
 export const hello: fc.Arbitrary<Hello> = record({
-  version: fc.constant(1),
+  version: fc.constant(PROTOCOL_VERSION),
   connection: fc.integer({ min: 0, max: 15 }),
   more: fc.integer({ min: 1, max: 16 }),
   target: fc.constantFrom("t", "backup-2", `a${"b".repeat(62)}`),
@@ -171,7 +173,7 @@ export const hello: fc.Arbitrary<Hello> = record({
 }));
 
 export const welcome: fc.Arbitrary<Welcome> = record({
-  version: fc.constant(1),
+  version: fc.constant(PROTOCOL_VERSION),
   mac: fixed(32),
   abilities: record({
     extendedAttributes: fc.boolean(),
@@ -179,6 +181,8 @@ export const welcome: fc.Arbitrary<Welcome> = record({
     deviceNodes: fc.boolean(),
     ownership: fc.boolean(),
     foldsCase: fc.boolean(),
+    modeBits: fc.integer({ min: 0, max: 0o7777 }),
+    timeStepNanoseconds: fc.constantFrom(...TIME_STEPS),
     nameBytesMax: fc.integer({ min: 1, max: 255 }),
     freeBytes: size,
   }),

@@ -6,7 +6,7 @@ import { addDirectory } from "../testing/local-target.ts";
 import { MemoryTree } from "../testing/memory-tree.ts";
 import { entryAt, placeOf } from "../work/work-parts.ts";
 import { Bulk, type BulkOptions, type BulkParts } from "./bulk.ts";
-import { ALL_KEPT, isSameAsKept } from "./kept-attributes.ts";
+import { KeptComparison } from "./kept-attributes.ts";
 
 class TestBulk {
   readonly source: MemoryTree;
@@ -34,7 +34,7 @@ class TestBulk {
         target: scan(target),
         placeOf: (path) => placeOf(nodes, path),
         entryAt,
-        isSame: (one, other) => isSameAsKept(ALL_KEPT, one, other),
+        kept: new KeptComparison(),
         deletes: "mirror",
         dirty: (path) => this.dirty.push(path),
         linked: () => undefined,

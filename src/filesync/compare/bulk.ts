@@ -8,10 +8,11 @@
  */
 import { RopewalkError } from "../../base/errors.ts";
 import type { FileAttributes, FileFailure, TreePath } from "../../ports/mod.ts";
-import { type DeletesPolicy, hasOtherNames, type ListingEntry } from "../../wire/filesync/mod.ts";
+import { type DeletesPolicy, hasOtherNames } from "../../wire/filesync/mod.ts";
 import { type SourcePlace, sourcePathOf } from "../capture/change.ts";
 import type { CommandQueue } from "../queue/command-queue.ts";
 import type { NewEntry } from "../queue/entry.ts";
+import type { KeptComparison } from "./kept-attributes.ts";
 import {
   type ComparisonProgress,
   type SyncMode,
@@ -42,7 +43,7 @@ export interface BulkParts {
   /** Undefined: its directory moved meanwhile, or has just come, and is compared for that. */
   readonly placeOf: (path: TreePath) => SourcePlace | undefined;
   readonly entryAt: (place: SourcePlace | undefined, entry: Omit<NewEntry, "place" | "path">) => NewEntry[];
-  readonly isSame: (source: ListingEntry, target: ListingEntry) => boolean;
+  readonly kept: KeptComparison;
   readonly deletes: DeletesPolicy;
   /** A directory whose own attributes differ. */
   readonly dirty: (path: TreePath) => void;
@@ -177,9 +178,9 @@ export class Bulk {
   }
 
   #comparison(): TreeComparison {
-    const { source, target, isSame, failed } = this.#parts;
+    const { source, target, kept, failed } = this.#parts;
     const { path, mode, signal } = this.#options;
-    return new TreeComparison({ source, target, path, depth: "all", mode, isSame, failed, signal });
+    return new TreeComparison({ source, target, path, depth: "all", mode, kept, failed, signal });
   }
 
   /** Undefined: done already. */

@@ -18,6 +18,7 @@ import {
   type SendMode,
 } from "../../wire/filesync/mod.ts";
 import { joinPath } from "../tree-path.ts";
+import type { KeptComparison } from "./kept-attributes.ts";
 
 /** Directories compared in one request. */
 const BATCH_PATHS = 64;
@@ -41,8 +42,8 @@ export interface ComparisonOptions {
   /** `one`: the directory alone, and whole directories that the target does not have. */
   readonly depth: "one" | "all";
   readonly mode: SyncMode;
-  /** Whether access control lists, owners and the like that a target cannot keep count. */
-  readonly isSame?: (source: ListingEntry, target: ListingEntry) => boolean;
+  /** Leaves out what the target cannot keep; without it everything counts. */
+  readonly kept?: Pick<KeptComparison, "isSame" | "isSameContent">;
   readonly failed: (failure: FileFailure) => void;
   readonly signal?: AbortSignal;
 }
@@ -99,11 +100,11 @@ export class TreeComparison {
     targetEntries: 0,
   };
   readonly #options: ComparisonOptions;
-  readonly #isSame: (source: ListingEntry, target: ListingEntry) => boolean;
+  readonly #kept: Pick<KeptComparison, "isSame" | "isSameContent">;
 
   constructor(options: ComparisonOptions) {
     this.#options = options;
-    this.#isSame = options.isSame ?? isSameCompared;
+    this.#kept = options.kept ?? { isSame: isSameCompared, isSameContent };
   }
 
   /** Differences, some at a time. Once. */
@@ -214,8 +215,8 @@ export class TreeComparison {
     if (target === undefined) differences.push({ kind: "copy", path, attributes, target: undefined });
     else if (isFile && this.#options.mode !== "attributes")
       differences.push({ kind: "copy", path, attributes, target });
-    else if (!this.#isSame(entry, other!)) {
-      const isAlike = kind === "directory" || (isFile && isSameContent(attributes, target));
+    else if (!this.#kept.isSame(entry, other!)) {
+      const isAlike = kind === "directory" || (isFile && this.#kept.isSameContent(attributes, target));
       differences.push(
         isAlike ? { kind: "attributes", path, attributes } : { kind: "copy", path, attributes, target },
       );
@@ -235,7 +236,7 @@ export class TreeComparison {
   #compareRoots(source: ScannedDirectory, target: ScannedDirectory, { differences }: Compared): void {
     const one = { name: "", attributes: source.attributes, linkHash: 0 };
     const other = { name: "", attributes: target.attributes, linkHash: 0 };
-    if (!this.#isSame(one, other))
+    if (!this.#kept.isSame(one, other))
       differences.push({ kind: "attributes", path: "", attributes: source.attributes });
   }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import type { FileFailure } from "../../ports/mod.ts";
 import { MemoryTree } from "../testing/memory-tree.ts";
-import { ALL_KEPT, isSameAsKept } from "./kept-attributes.ts";
+import { KeptComparison } from "./kept-attributes.ts";
 import { Verification } from "./verification.ts";
 
 async function verified(source: MemoryTree, target: MemoryTree, keepsExtra = false) {
@@ -14,7 +14,7 @@ async function verified(source: MemoryTree, target: MemoryTree, keepsExtra = fal
     scanSource: scan(source),
     scanTarget: scan(target),
     hashesOfTarget: (path, request) => target.hashes(path, request),
-    isSame: (one, other) => isSameAsKept(ALL_KEPT, one, other),
+    kept: new KeptComparison(),
     keepsExtra,
     failed: (failure) => failures.push(failure),
     signal: new AbortController().signal,

@@ -5,8 +5,8 @@
  * A file that changes meanwhile may be named although the change is on its way. Errors: those of the trees; CANCELLED.
  */
 import type { FileAttributes, FileFailure, HashRequest, SourceTree, TreePath } from "../../ports/mod.ts";
-import type { ListingEntry } from "../../wire/filesync/mod.ts";
 import { isOfSource } from "../work/failure-kinds.ts";
+import type { KeptComparison } from "./kept-attributes.ts";
 import { TreeComparison, type TreeScan } from "./tree-comparison.ts";
 
 const BLOCK_BYTES = 2 ** 20;
@@ -32,7 +32,7 @@ export interface VerificationParts {
   readonly scanSource: TreeScan;
   readonly scanTarget: TreeScan;
   readonly hashesOfTarget: (path: TreePath, request: HashRequest) => Promise<Uint8Array>;
-  readonly isSame: (source: ListingEntry, target: ListingEntry) => boolean;
+  readonly kept: KeptComparison;
   /** Extra files at the target are as they should be. */
   readonly keepsExtra: boolean;
   readonly failed: (failure: FileFailure) => void;
@@ -51,14 +51,14 @@ export class Verification {
   }
 
   async run(): Promise<VerificationResult> {
-    const { scanSource, scanTarget, isSame, failed, signal, keepsExtra } = this.#parts;
+    const { scanSource, scanTarget, kept, failed, signal, keepsExtra } = this.#parts;
     const comparison = new TreeComparison({
       source: scanSource,
       target: scanTarget,
       path: "",
       depth: "all",
       mode: "full",
-      isSame,
+      kept,
       failed: (failure) => {
         this.#found(failure.path, "unreadable");
         failed(failure);
@@ -77,12 +77,7 @@ export class Verification {
           else if (attributes.kind !== "file") this.#found(path, "attributes");
           else if (attributes.sizeBytes !== target.sizeBytes) this.#found(path, "content");
           else {
-            const [one, other] = [attributes, target].map((each) => ({
-              name: "",
-              attributes: each,
-              linkHash: 0,
-            }));
-            if (!isSame(one!, other!)) this.#found(path, "attributes");
+            if (!kept.isAlike(attributes, target)) this.#found(path, "attributes");
             files.push({ path, attributes });
           }
         }

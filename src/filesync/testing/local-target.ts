@@ -3,7 +3,7 @@ import { RopewalkError } from "../../base/errors.ts";
 import type { Clock, TargetTree } from "../../ports/mod.ts";
 import { NO_MAC, PROTOCOL_VERSION } from "../../wire/filesync/mod.ts";
 import { DirectoryNode, DirectoryNodes } from "../capture/directory-node.ts";
-import { ALL_KEPT, isSameAsKept } from "../compare/kept-attributes.ts";
+import { KeptComparison } from "../compare/kept-attributes.ts";
 import { NO_EXCLUDES } from "../exclude-rules.ts";
 import { LocalExchange } from "../link/local-exchange.ts";
 import { TargetLink } from "../link/target-link.ts";
@@ -26,6 +26,8 @@ export const ABILITIES: TargetAbilities = {
   deviceNodes: true,
   ownership: true,
   foldsCase: false,
+  modeBits: 0o7777,
+  timeStepNanoseconds: 1,
   nameBytesMax: 255,
   freeBytes: 1e9,
 };
@@ -117,7 +119,7 @@ export function workParts(source: MemoryTree, more: Partial<WorkParts> = {}): Wo
     reads: new SourceReads({ drained: () => Promise.resolve(), stale: () => undefined }),
     hasRenames: () => false,
     counters: { copiedFiles: 0, removed: 0, torn: 0, followUps: 0 },
-    isSame: (one, other) => isSameAsKept(ALL_KEPT, one, other),
+    kept: new KeptComparison(),
     clock: STANDING_CLOCK,
     placeOf: (path) => placeOf(nodes, path),
     append: () => true,

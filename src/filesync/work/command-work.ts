@@ -7,7 +7,7 @@
  */
 import { RopewalkError } from "../../base/errors.ts";
 import type { FileAttributes, FileFailure, TreePath } from "../../ports/mod.ts";
-import { BUNDLE_BYTES_MAX, isSameContent, type Operation, packOperation } from "../../wire/filesync/mod.ts";
+import { BUNDLE_BYTES_MAX, type Operation, packOperation } from "../../wire/filesync/mod.ts";
 import { type SourcePlace, sourcePathOf } from "../capture/change.ts";
 import type { DirectoryNode } from "../capture/directory-node.ts";
 import type { Entry, NewEntry } from "../queue/entry.ts";
@@ -263,7 +263,7 @@ export class CommandWork {
     }
     const stale = new Set<Entry>();
     if (asked.length === 0) return { until, stale };
-    const { source, sent } = this.#parts;
+    const { source, sent, kept } = this.#parts;
     const [ours, theirs] = await Promise.all([
       source.stat(asked.map((entry) => sourcePath(entry) ?? "")),
       connection.stat(asked.map((entry) => entry.from!)),
@@ -271,7 +271,7 @@ export class CommandWork {
     for (const [index, entry] of asked.entries()) {
       const [one, other] = [ours[index], theirs[index]];
       if (one?.kind !== "file" || other === undefined) continue;
-      if (!sent.mayBe(entry.from!, one) || !isSameContent(one, other)) stale.add(entry);
+      if (!sent.mayBe(entry.from!, one) || !kept.isSameContent(one, other)) stale.add(entry);
     }
     return { until, stale };
   }
@@ -373,7 +373,7 @@ export class CommandWork {
     gathered: Gathered,
   ): Promise<void> {
     if (moved.length === 0) return;
-    const { source, sent, dirty, isSame, counters } = this.#parts;
+    const { source, sent, dirty, kept, counters } = this.#parts;
     const paths = moved.map((entry) => sourcePath(entry) ?? "");
     const [ours, theirs] = await Promise.all([
       source.stat(paths),
@@ -400,7 +400,7 @@ export class CommandWork {
         counters.followUps += 1;
         gathered.append.push(...entryAt(place, { kind: "remove", isDirectory }));
       } else if (one.kind === "directory" && other?.kind === "directory") continue;
-      else if (!mayBe || other === undefined || !isAlike(one, other, isSame))
+      else if (!mayBe || other === undefined || !kept.isAlike(one, other))
         gathered.append.push(...this.#again(entry));
     }
   }
@@ -479,8 +479,4 @@ function packed(operation: Operation, { failures }: Gathered): Uint8Array | unde
     failures.push({ path, errno: "ENAMETOOLONG", doing: operation.op });
     return undefined;
   }
-}
-
-function isAlike(one: FileAttributes, other: FileAttributes, isSame: WorkParts["isSame"]): boolean {
-  return isSame({ name: "", attributes: one, linkHash: 0 }, { name: "", attributes: other, linkHash: 0 });
 }

@@ -20,8 +20,7 @@ export async function isContentSame(question: ContentQuestion): Promise<boolean>
   const { source } = parts;
   const [[ours], [theirs]] = await Promise.all([source.stat([path]), connection.stat([entry.path])]);
   if (ours?.kind !== "file" || theirs?.kind !== "file" || ours.sizeBytes > INLINE_BYTES_MAX) return false;
-  const one = { name: "", attributes: ours, linkHash: 0 };
-  if (!parts.isSame(one, { name: "", attributes: theirs, linkHash: 0 })) return false;
+  if (!parts.kept.isAlike(ours, theirs)) return false;
   if (ours.sizeBytes === 0) return true;
   const request = {
     offset: 0,

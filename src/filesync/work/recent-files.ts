@@ -1,6 +1,6 @@
 /**
- * Files of the target that were read right after they were written: another write in the same tick of the file system's clock
- * leaves size and time as they were, and no comparison finds it. They are sent once more when their directory is compared.
+ * Files of the target that were read right after they were written: another write in the same tick of the file system's clock,
+ * or within what the target cuts times to, leaves size and time as they were, and no comparison finds it. They are sent once more when their directory is compared.
  *
  * Always holds: at most `FILES_MAX` are known, the oldest are forgotten.
  */
@@ -23,6 +23,12 @@ export class RecentFiles {
   /** By directory and name. */
   readonly #names = new Map<TreePath, Map<string, RecentFile>>();
   #size = 0;
+  readonly #targetTickMs: () => number;
+
+  /** What the target cuts times to. */
+  constructor(targetTickMs: () => number = () => 0) {
+    this.#targetTickMs = targetTickMs;
+  }
 
   /** `beganMs`: since 1970, before the file was read. */
   sent(
@@ -31,7 +37,8 @@ export class RecentFiles {
     beganMs: number,
   ): void {
     const modifiedMs = modifiedSeconds * 1000 + modifiedNanoseconds / 1e6;
-    const tickMs = modifiedNanoseconds === 0 ? COARSE_TICK_MS : TICK_MS_MAX;
+    const sourceTickMs = modifiedNanoseconds === 0 ? COARSE_TICK_MS : TICK_MS_MAX;
+    const tickMs = Math.max(sourceTickMs, this.#targetTickMs());
     const before = this.#remove(path);
     if (kind !== "file" || modifiedMs < beganMs - tickMs) return;
     // Where the file system's clock is ahead of this one.

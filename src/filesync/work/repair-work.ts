@@ -29,7 +29,7 @@ export class RepairWork {
     const path = entry.place === undefined ? entry.path : sourcePath(entry);
     const nothing: WorkResult = { done: [entry], untouched: [], append: [], failures };
     if (path === undefined) return nothing;
-    const { source, excludes, isSame, bulk, counters, dirty } = this.#parts;
+    const { source, excludes, kept, bulk, counters, dirty } = this.#parts;
     // Something that came and went leaves nothing but its time.
     dirty.add(entry.path);
     const comparison = new TreeComparison({
@@ -41,7 +41,7 @@ export class RepairWork {
       path,
       depth: entry.depth,
       mode: "attributes",
-      isSame,
+      kept,
       failed: (failure) => failures.push(failure),
     });
     let differences = 0;

@@ -21,11 +21,16 @@ interface SentFile {
 }
 
 export class SentFiles {
-  readonly recent = new RecentFiles();
+  readonly recent: RecentFiles;
   #newer = new Map<TreePath, SentFile>();
   /** A path that both have is the newer one's. */
   #older = new Map<TreePath, SentFile>();
   #number = 0;
+
+  /** `targetTickMs`: what the target cuts times to. */
+  constructor(targetTickMs: () => number = () => 0) {
+    this.recent = new RecentFiles(targetTickMs);
+  }
 
   /** `beganMs`: since 1970, before it was read. */
   sent(path: TreePath, attributes: FileAttributes, beganMs: number): void {

@@ -1,9 +1,10 @@
 /** What the work on the entries of one target shares. */
 
 import type { Clock, ExcludeRules, FileAttributes, SourceTree, TreePath } from "../../ports/mod.ts";
-import type { DeletesPolicy, ListingEntry } from "../../wire/filesync/mod.ts";
+import type { DeletesPolicy } from "../../wire/filesync/mod.ts";
 import { type SourcePlace, sourcePathOf } from "../capture/change.ts";
 import type { DirectoryNode, DirectoryNodes } from "../capture/directory-node.ts";
+import type { KeptComparison } from "../compare/kept-attributes.ts";
 import type { Entry, NewEntry } from "../queue/entry.ts";
 import type { TargetConnection } from "../threads/connection.ts";
 import { lastName, parentPath } from "../tree-path.ts";
@@ -34,8 +35,8 @@ export interface WorkParts {
   readonly reads: SourceReads;
   readonly counters: WorkCounters;
   readonly clock: Clock;
-  /** Whether two entries are equal as far as the target can keep what they differ in. */
-  isSame(source: ListingEntry, target: ListingEntry): boolean;
+  /** Whether what stands at both ends is equal as far as the target can keep what it differs in. */
+  readonly kept: KeptComparison;
   /** Of a path that a comparison found; undefined: it is compared when its directory has come, or was looked for. */
   placeOf(path: TreePath): SourcePlace | undefined;
   /** Appends what was found besides. False: there was no room; its directory is compared in its place. */

@@ -181,7 +181,6 @@ export const FilesyncSyncSchema = Type.Object(
   {
     copied: count("Files that were sent."),
     removed: Type.Integer(),
-    tornReads: count("Files that changed during each try to read them: sent as read, and again behind it."),
     bytes: count("Bytes of content that were sent."),
     dryRun: Type.Optional(
       Type.Array(

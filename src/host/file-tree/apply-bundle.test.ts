@@ -26,6 +26,8 @@ function target(t: TestContext, durability: Durability = "batch"): TargetReferen
       deviceNodes: true,
       ownership: true,
       foldsCase: false,
+      modeBits: 0o7777,
+      timeStepNanoseconds: 1,
       nameBytesMax: 255,
       freeBytes: 0,
     },

@@ -236,8 +236,7 @@ class BundleRun {
       if (found < 0) return found;
       return lastStatus.kind === "directory" ? 0 : -EEXIST;
     });
-    if (this.#check(result, "mkdir", path))
-      this.#checkStep(setAttributes(directory.fd, name, this.#enterable(operation), this.#lost), path);
+    if (this.#check(result, "mkdir", path)) this.#setAttributes(directory, path, this.#enterable(operation));
   }
 
   /** For a user that is not root: files are to be made in it. Its own `attributes` follow behind them. */
@@ -357,7 +356,13 @@ class BundleRun {
     const { path } = operation;
     const directory = this.#parentThere(path);
     if (directory === undefined) return;
-    this.#checkStep(setAttributes(directory.fd, nameOf(path), operation, this.#lost), path);
+    this.#setAttributes(directory, path, operation);
+  }
+
+  #setAttributes(directory: TargetDirectory, path: TreePath, wanted: WantedAttributes): void {
+    const { abilities } = this.#job.target;
+    const failed = setAttributes(directory.fd, nameOf(path), wanted, { lost: this.#lost, abilities });
+    this.#checkStep(failed, path);
   }
 
   #change(operation: Op<"truncate"> | Op<"writeRange">): void {

@@ -4,7 +4,7 @@
  * Always holds: they are set only on what is of their kind, and on a file only when it has the content that they belong
  * to. The name is never followed. ENOTDIR, EEXIST, ESTALE, and what the calls say.
  */
-import { isSameContent } from "../../wire/filesync/mod.ts";
+import { isSameContent, type TargetAbilities } from "../../wire/filesync/mod.ts";
 import {
   type FailedStep,
   makeAttributes,
@@ -21,7 +21,7 @@ export function setAttributes(
   directory: number,
   name: string,
   wanted: WantedAttributes,
-  lost: LostKinds,
+  { lost, abilities }: { readonly lost: LostKinds; readonly abilities: TargetAbilities },
 ): FailedStep | undefined {
   const found = treeCalls.statat(directory, name);
   if (found < 0) return { result: found, doing: "statx" };
@@ -30,7 +30,7 @@ export function setAttributes(
   if (before.kind !== kind)
     return { result: kind === "directory" ? -ENOTDIR : -EEXIST, doing: `find a ${kind}` };
   // A size and a time that are another content's would say of this one that it is the same.
-  if (kind === "file" && !isSameContent(before, wanted.attributes))
+  if (kind === "file" && !isSameContent(before, wanted.attributes, abilities.timeStepNanoseconds))
     return { result: -ESTALE, doing: "find the content that the attributes belong to" };
   const isOpened = kind === "file" || kind === "directory";
   const fd = isOpened ? treeCalls.openat(directory, name, kind === "file" ? OPEN_FILE : OPEN_DIRECTORY) : -1;

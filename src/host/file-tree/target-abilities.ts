@@ -6,8 +6,9 @@
  */
 import { constants } from "node:fs";
 import type { FileAttributes } from "../../ports/file-tree.ts";
-import { NAME_BYTES_MAX, type TargetAbilities } from "../../wire/filesync/mod.ts";
+import { isSameTime, NAME_BYTES_MAX, type TargetAbilities, TIME_STEPS } from "../../wire/filesync/mod.ts";
 import { extendedCalls } from "./extended-calls.ts";
+import { lastStatus } from "./last-status.ts";
 import { type OpenedRoot, rootAttributes, withRoot } from "./opened-root.ts";
 import { fileSystemStatus } from "./target-calls.ts";
 import { temporaryName } from "./target-job.ts";
@@ -21,6 +22,13 @@ const VALUE = new Uint8Array([1]);
 const MINIMAL_ACL = new Uint8Array([
   2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 4, 0, 0, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
 ]);
+
+const PERMISSIONS = 0o777;
+const SPECIAL_BITS = 0o7000;
+/** One of them has each permission, the other one has not. */
+const PROBED_MODES = [0o640, 0o137] as const;
+/** No step but that of a nanosecond keeps it. */
+const PROBED_TIME = { modifiedSeconds: 1_000_000_001, modifiedNanoseconds: 123_456_789 };
 
 export interface ProbeJob {
   /** Real path, latin1. */
@@ -62,6 +70,8 @@ function probe(root: OpenedRoot, path: string, name: string): TargetAbilities {
       accessControlLists: extendedCalls.fsetxattr(fd, "system.posix_acl_access", MINIMAL_ACL) === 0,
       deviceNodes: isRoot,
       ownership: isRoot,
+      modeBits: probeMode(fd),
+      timeStepNanoseconds: probeTime(fd),
       foldsCase: treeCalls.statat(root.fd, name.slice(0, -1) + name.slice(-1).toUpperCase()) === 0,
       nameBytesMax:
         typeof status === "number" ? NAME_BYTES_MAX : Math.min(status.nameBytesMax, NAME_BYTES_MAX),
@@ -71,4 +81,23 @@ function probe(root: OpenedRoot, path: string, name: string): TargetAbilities {
     treeCalls.close(fd);
     treeCalls.unlinkat(root.fd, name);
   }
+}
+
+/** A file system without modes may well say that it set one. */
+function probeMode(fd: number): number {
+  let kept = PERMISSIONS;
+  for (const mode of PROBED_MODES) {
+    treeCalls.fchmod(fd, mode);
+    kept &= treeCalls.fstat(fd) < 0 ? 0 : ~(lastStatus.attributes(0).mode ^ mode);
+  }
+  return kept === PERMISSIONS ? kept | SPECIAL_BITS : kept;
+}
+
+/** Where times cannot be set at all they are compared as they are. */
+function probeTime(fd: number): number {
+  const { modifiedSeconds, modifiedNanoseconds } = PROBED_TIME;
+  treeCalls.futimens(fd, modifiedSeconds, modifiedNanoseconds);
+  if (treeCalls.fstat(fd) < 0) return 1;
+  const found = lastStatus.attributes(0);
+  return TIME_STEPS.find((step) => isSameTime(PROBED_TIME, found, step)) ?? 1;
 }

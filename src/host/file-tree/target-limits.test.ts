@@ -94,6 +94,8 @@ test("abilities are found out at open", needs("root", "loop", "mkfs.ext4"), asyn
     deviceNodes: true,
     ownership: true,
     foldsCase: false,
+    modeBits: 0o7777,
+    timeStepNanoseconds: 1,
     nameBytesMax: 255,
   });
   assert.ok(freeBytes > MIB && freeBytes < 4 * MIB);

@@ -34,7 +34,8 @@ export const WIRE_ATTRIBUTES_BYTES = 40;
 /** The part of a listing that is not compared: times of change, inode, device, links. */
 export const OWN_ATTRIBUTES_BYTES = 32;
 
-const NANOSECONDS_MAX = 999_999_999;
+const SECOND = 1_000_000_000;
+const NANOSECONDS_MAX = SECOND - 1;
 
 const KIND_NUMBERS: Readonly<Record<FileKind, number>> = {
   file: 1,
@@ -141,12 +142,26 @@ function readNanoseconds(reader: ByteReader): number {
   return nanoseconds;
 }
 
-/** As far as attributes tell: a file of this size that was last written then (F9). */
-export function isSameContent(one: WireAttributes, other: WireAttributes): boolean {
+type ModifiedTime = Pick<WireAttributes, "modifiedSeconds" | "modifiedNanoseconds">;
+
+/** Whether a target that keeps times in such steps (`TIME_STEPS`) has the same for both. */
+export function isSameTime(one: ModifiedTime, other: ModifiedTime, stepNanoseconds: number): boolean {
+  if (stepNanoseconds > SECOND) {
+    const seconds = stepNanoseconds / SECOND;
+    return Math.floor(one.modifiedSeconds / seconds) === Math.floor(other.modifiedSeconds / seconds);
+  }
+  if (one.modifiedSeconds !== other.modifiedSeconds) return false;
+  if (one.modifiedNanoseconds === other.modifiedNanoseconds) return true;
+  const steps = (nanoseconds: number) => Math.floor(nanoseconds / stepNanoseconds);
+  return steps(one.modifiedNanoseconds) === steps(other.modifiedNanoseconds);
+}
+
+/**
+ * As far as attributes tell: a file of this size that was last written then (F9). `stepNanoseconds`: in which the one of
+ * them that keeps less keeps times.
+ */
+export function isSameContent(one: WireAttributes, other: WireAttributes, stepNanoseconds = 1): boolean {
   return (
-    one.kind === other.kind &&
-    one.sizeBytes === other.sizeBytes &&
-    one.modifiedSeconds === other.modifiedSeconds &&
-    one.modifiedNanoseconds === other.modifiedNanoseconds
+    one.kind === other.kind && one.sizeBytes === other.sizeBytes && isSameTime(one, other, stepNanoseconds)
   );
 }

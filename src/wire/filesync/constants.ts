@@ -1,6 +1,6 @@
 /** The limits and the numbers of the protocol of file replication (docs/formats/filesync-protocol.md). */
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** Names that begin so are Ropewalk's own: temporary files, the trash. They are never replicated, reported or counted. */
 export const OWN_PREFIX = ".ropewalk-";
@@ -39,6 +39,9 @@ export const HASH_BYTES = 16;
 export const HASH_BLOCKS_MAX = 65_536;
 export const HASH_BLOCK_BYTES_MIN = 512;
 export const HASH_BLOCK_BYTES_MAX = 16 * 1024 * 1024;
+
+/** What file systems cut times to, in nanoseconds: ext4; NTFS; microseconds; exFAT; ext3 and HFS+; FAT. */
+export const TIME_STEPS: readonly number[] = [1, 100, 1000, 10_000_000, 1_000_000_000, 2_000_000_000];
 
 export const CONNECTIONS_MAX = 16;
 export const SYNCHRONIZATION_ID_BYTES = 16;

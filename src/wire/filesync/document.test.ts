@@ -43,7 +43,7 @@ test("HELLO and the welcome are what the document says", () => {
   const hello = packRequest(1, {
     type: "hello",
     hello: {
-      version: 1,
+      version: 2,
       role: "sync",
       connection: 2,
       connections: 5,
@@ -60,7 +60,7 @@ test("HELLO and the welcome are what the document says", () => {
   const bytes = Buffer.concat(hello).subarray(FRAME_HEADER);
   assert.deepEqual(documented("HELLO", bytes), {
     magic: Buffer.from("RWFS").readUInt32LE(),
-    version: 1,
+    version: 2,
     role: 1,
     connection: 2,
     connections: 5,
@@ -79,22 +79,26 @@ test("HELLO and the welcome are what the document says", () => {
     deviceNodes: true,
     ownership: false,
     foldsCase: true,
+    modeBits: 0o222,
+    timeStepNanoseconds: 1e7,
     nameBytesMax: 143,
     freeBytes: 2 ** 45,
   };
   const welcome = packReply(1, {
     type: "hello",
     stage: "welcome",
-    welcome: { version: 1, abilities, mac: NO_MAC },
+    welcome: { version: 2, abilities, mac: NO_MAC },
   });
   assert.deepEqual(documented("Welcome", Buffer.concat(welcome).subarray(FRAME_HEADER + 1)), {
-    version: 1,
+    version: 2,
     mac: 0,
     extendedAttributes: 1,
     accessControlLists: 0,
     deviceNodes: 1,
     ownership: 0,
     foldsCase: 1,
+    modeBits: 0o222,
+    timeStepNanoseconds: 1e7,
     nameBytesMax: 143,
     freeBytes: 2 ** 45,
   });

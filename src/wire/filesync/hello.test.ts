@@ -11,7 +11,7 @@ import { refusedWith } from "./testing/hostile-bytes.ts";
 
 const refused = { code: "PROTOCOL_ERROR" };
 const HELLO: Hello = {
-  version: 1,
+  version: 2,
   role: "main",
   connection: 0,
   connections: 4,
@@ -66,7 +66,7 @@ test("a proof is good for one key, one pair of nonces, one HELLO and one directi
   const key = new Uint8Array(32).fill(3);
   const nonce = new Uint8Array(32).fill(4);
   const welcome: Welcome = {
-    version: 1,
+    version: 2,
     mac: NO_MAC,
     abilities: {
       extendedAttributes: true,
@@ -74,6 +74,8 @@ test("a proof is good for one key, one pair of nonces, one HELLO and one directi
       deviceNodes: false,
       ownership: false,
       foldsCase: false,
+      modeBits: 0o777,
+      timeStepNanoseconds: 2e9,
       nameBytesMax: 255,
       freeBytes: 1,
     },
@@ -109,13 +111,13 @@ test("texts for people are cut between characters and lose their control charact
 });
 
 test("another version is told as PEER_VERSION, whatever stands behind it", () => {
-  const later = changed(4, 2);
+  const later = changed(4, 3);
   assert.throws(() => readRequest(later), { code: "PEER_VERSION" });
   assert.throws(() => readRequest({ ...later, payload: later.payload.slice(0, 6) }), {
     code: "PEER_VERSION",
   });
   const reply = frame(packReply(1, { type: "hello", stage: "challenge", nonce: HELLO.nonce }));
-  const welcome = new Uint8Array([1, 2, 0, 77]);
+  const welcome = new Uint8Array([1, 3, 0, 77]);
   assert.throws(() => readReply({ ...reply, payload: welcome }, "hello"), { code: "PEER_VERSION" });
 });
 
@@ -143,14 +145,18 @@ test("every field of HELLO is held to its limits", () => {
   assert.throws(() => readRequest({ ...good, payload: new Uint8Array([...good.payload, 0]) }), refused);
 });
 
-test("a target whose limit of names is none is refused", () => {
+test("a target whose limits are none is refused", () => {
   const reply = frame(packReply(1, { type: "hello", stage: "challenge", nonce: HELLO.nonce }));
-  for (const nameBytesMax of [0, 256]) {
-    const welcome = Buffer.alloc(1 + 49);
+  const refused = (sentence: string, limits: { names?: number; bits?: number; step?: number }) => {
+    const welcome = Buffer.alloc(1 + 55);
     welcome.writeUInt8(1, 0);
-    welcome.writeUInt16LE(1, 1);
-    welcome.writeUInt16LE(nameBytesMax, 1 + 39);
-    const sentence = `names of ${nameBytesMax} bytes are no limit`;
+    welcome.writeUInt16LE(2, 1);
+    welcome.writeUInt16LE(limits.bits ?? 0, 1 + 39);
+    welcome.writeUInt32LE(limits.step ?? 1, 1 + 41);
+    welcome.writeUInt16LE(limits.names ?? 255, 1 + 45);
     assert.throws(() => readReply({ ...reply, payload: welcome }, "hello"), refusedWith(sentence));
-  }
+  };
+  for (const names of [0, 256]) refused(`names of ${names} bytes are no limit`, { names });
+  refused("a mode has no bits 10000", { bits: 0o10000 });
+  for (const step of [0, 2, 2 ** 32 - 1]) refused(`times in steps of ${step} ns are kept nowhere`, { step });
 });

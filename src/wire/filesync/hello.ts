@@ -20,6 +20,7 @@ import {
   PATH_BYTES_MAX,
   PROTOCOL_VERSION,
   SYNCHRONIZATION_ID_BYTES,
+  TIME_STEPS,
 } from "./constants.ts";
 
 export type SendMode = "full" | "incremental" | "attributes";
@@ -58,6 +59,10 @@ export interface TargetAbilities {
   readonly ownership: boolean;
   /** Names that differ only in upper and lower case are one. */
   readonly foldsCase: boolean;
+  /** Those of a mode's 12 bits that are kept as they are set. */
+  readonly modeBits: number;
+  /** What times are cut to: one of `TIME_STEPS`. */
+  readonly timeStepNanoseconds: number;
   readonly nameBytesMax: number;
   readonly freeBytes: number;
 }
@@ -82,6 +87,7 @@ const ROLES: readonly ConnectionRole[] = ["main", "sync"];
 const MODES: readonly SendMode[] = ["full", "incremental", "attributes"];
 const DELETES: readonly DeletesPolicy[] = ["mirror", "keep", "trash"];
 const STAGES = ["challenge", "welcome"] as const;
+const MODE_BITS_MAX = 0o7777;
 const TARGET_NAME_BYTES_MAX = 63;
 const TARGET_NAME = new RegExp(NAME_PATTERN);
 
@@ -161,6 +167,8 @@ export function readHelloReply(reader: ByteReader): HelloReply {
     deviceNodes: reader.flag(),
     ownership: reader.flag(),
     foldsCase: reader.flag(),
+    modeBits: readModeBits(reader),
+    timeStepNanoseconds: readTimeStep(reader),
     nameBytesMax: readNameBytesMax(reader),
     freeBytes: reader.u64(),
   };
@@ -211,6 +219,8 @@ function writeWelcome(writer: ByteWriter, welcome: Welcome): void {
   writer.u8(Number(abilities.deviceNodes));
   writer.u8(Number(abilities.ownership));
   writer.u8(Number(abilities.foldsCase));
+  writer.u16(abilities.modeBits);
+  writer.u32(abilities.timeStepNanoseconds);
   writer.u16(abilities.nameBytesMax);
   writer.u64(abilities.freeBytes);
 }
@@ -222,6 +232,18 @@ function readVersion(reader: ByteReader): number {
     "PEER_VERSION",
     `The peer speaks version ${version} of the protocol of file replication, this program ${PROTOCOL_VERSION}; use the same program at both ends.`,
   );
+}
+
+function readModeBits(reader: ByteReader): number {
+  const bits = reader.u16();
+  if (bits > MODE_BITS_MAX) throw reader.wrong(`a mode has no bits ${bits.toString(8)}`);
+  return bits;
+}
+
+function readTimeStep(reader: ByteReader): number {
+  const step = reader.u32();
+  if (!TIME_STEPS.includes(step)) throw reader.wrong(`times in steps of ${step} ns are kept nowhere`);
+  return step;
 }
 
 function readNameBytesMax(reader: ByteReader): number {

@@ -1,5 +1,5 @@
 /** File replication as bytes and typed values: no state of a connection, no input or output. */
-export { isSameContent, type WireAttributes } from "./attributes.ts";
+export { isSameContent, isSameTime, type WireAttributes } from "./attributes.ts";
 export * from "./bundle-reader.ts";
 export * from "./bundle-writer.ts";
 export * from "./constants.ts";

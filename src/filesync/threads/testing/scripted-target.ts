@@ -25,6 +25,8 @@ const ABILITIES: TargetAbilities = {
   deviceNodes: true,
   ownership: true,
   foldsCase: false,
+  modeBits: 0o7777,
+  timeStepNanoseconds: 1,
   nameBytesMax: 255,
   freeBytes: 1e12,
 };
