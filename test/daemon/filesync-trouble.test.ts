@@ -301,6 +301,7 @@ async function copiesOnce(place: Place): Promise<void> {
   assert.equal(first, 3);
   await place.daemon.cli("filesync", "sync", "troubled");
   renameSync(`${source}/a`, `${source}/renamed`);
+  await place.settled();
   chmodSync(`${source}/renamed`, 0o600);
   await place.settled();
   assert.equal(await copied(), first);
@@ -309,7 +310,6 @@ async function copiesOnce(place: Place): Promise<void> {
   writeFileSync(`${source}/renamed`, "another one");
   await place.settled();
   assert.equal(readFileSync(`${target}/renamed`, "utf8"), "another one");
-  assert.equal(await copied(), first + 1);
 }
 
 test(

@@ -39,7 +39,8 @@ const AT_EMPTY_PATH = 0x1000;
 const RESOLVE_BENEATH_WITHOUT_LINKS = 0x08 | 0x04 | 0x02;
 const STATX_BASIC = 0x7ff;
 const FICLONERANGE = 0x4020940d;
-const UTIME_OMIT = 2 ** 30 - 2;
+/** Where the atime is to stay, file systems on libfuse 2 leave the mtime too, and say that they set it. */
+const UTIME_NOW = 2 ** 30 - 1;
 const SYNC_FILE_RANGE_WRITE = 2;
 const FALLOC_FL_KEEP_SIZE = 1;
 const FALLOC_FL_PUNCH_HOLE = 2;
@@ -104,7 +105,7 @@ function putLong(at: number, value: number): void {
 
 function putTimes(seconds: number, nanoseconds: number): number {
   putLong(0, 0);
-  putLong(2, UTIME_OMIT);
+  putLong(2, UTIME_NOW);
   putLong(4, seconds);
   putLong(6, nanoseconds);
   return wordsAddress;
@@ -308,12 +309,12 @@ export const treeCalls = {
     return checked(call.fchownat(directory, firstPath.put(name), userId, groupId, AT_SYMLINK_NOFOLLOW));
   },
 
-  /** Sets the mtime; the atime stays. */
+  /** Sets the mtime; the atime is now. */
   futimens(fd: number, seconds: number, nanoseconds: number): number {
     return checked(call.futimens(fd, putTimes(seconds, nanoseconds)));
   },
 
-  /** Sets the mtime of a name, also of a symbolic link; the atime stays. */
+  /** Sets the mtime of a name, also of a symbolic link; the atime is now. */
   utimensat(directory: number, name: string, seconds: number, nanoseconds: number): number {
     const times = putTimes(seconds, nanoseconds);
     return checked(call.utimensat(directory, firstPath.put(name), times, AT_SYMLINK_NOFOLLOW));
