@@ -7,14 +7,8 @@ import { nextTurn } from "../../ports/mod.ts";
 import { PATHS_MAX } from "../../wire/filesync/mod.ts";
 import { TargetRoots } from "../target/target-roots.ts";
 import { TargetSession } from "../target/target-session.ts";
-import {
-  ABILITIES,
-  CONFIGURATION,
-  connectTo,
-  localLink,
-  openAdmission,
-  TEST_RANDOM,
-} from "../testing/local-target.ts";
+import { ABILITIES } from "../testing/abilities.ts";
+import { CONFIGURATION, connectTo, localLink, openAdmission, TEST_RANDOM } from "../testing/local-target.ts";
 import { MemoryTree } from "../testing/memory-tree.ts";
 import { LocalExchange } from "./local-exchange.ts";
 import { TargetLink } from "./target-link.ts";

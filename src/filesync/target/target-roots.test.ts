@@ -5,7 +5,8 @@ import { Deferred } from "../../base/deferred.ts";
 import { RopewalkError } from "../../base/errors.ts";
 import { nextTurn } from "../../ports/mod.ts";
 import { type DeletesPolicy, type Hello, NO_MAC, PROTOCOL_VERSION } from "../../wire/filesync/mod.ts";
-import { ABILITIES, TEST_RANDOM } from "../testing/local-target.ts";
+import { ABILITIES } from "../testing/abilities.ts";
+import { TEST_RANDOM } from "../testing/local-target.ts";
 import { MemoryTree } from "../testing/memory-tree.ts";
 import { isNested, TargetRoots } from "./target-roots.ts";
 

@@ -10,7 +10,7 @@ import { TargetLink } from "../link/target-link.ts";
 import { type Entry, type NewEntry, QueuedEntry } from "../queue/entry.ts";
 import type { Admission } from "../target/target-session.ts";
 import { TargetSession } from "../target/target-session.ts";
-import type { ConnectionConfiguration, Connector, TargetAbilities } from "../threads/connection.ts";
+import type { ConnectionConfiguration, Connector } from "../threads/connection.ts";
 import { lastName, parentPath } from "../tree-path.ts";
 import { DirtyDirectories } from "../work/dirty-directories.ts";
 import { HardLinks } from "../work/hard-links.ts";
@@ -18,19 +18,8 @@ import { LinkSearch } from "../work/link-search.ts";
 import { SentFiles } from "../work/sent-files.ts";
 import { SourceReads } from "../work/source-reads.ts";
 import { placeOf, type WorkParts } from "../work/work-parts.ts";
+import { ABILITIES } from "./abilities.ts";
 import type { MemoryTree } from "./memory-tree.ts";
-
-export const ABILITIES: TargetAbilities = {
-  extendedAttributes: true,
-  accessControlLists: true,
-  deviceNodes: true,
-  ownership: true,
-  foldsCase: false,
-  modeBits: 0o7777,
-  timeStepNanoseconds: 1,
-  nameBytesMax: 255,
-  freeBytes: 1e9,
-};
 
 export const CONFIGURATION: ConnectionConfiguration = {
   role: "main",

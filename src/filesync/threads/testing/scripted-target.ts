@@ -12,24 +12,13 @@ import { CommandQueue } from "../../queue/command-queue.ts";
 import type { Entry, EntryKind, NewEntry } from "../../queue/entry.ts";
 import type { QueueSettings } from "../../queue/queue-settings.ts";
 import type { TestClock } from "../../queue/testing/test-queue.ts";
+import { ABILITIES } from "../../testing/abilities.ts";
 import { lastName } from "../../tree-path.ts";
 import type { ConnectionConfiguration, Connector, TargetAbilities, TargetConnection } from "../connection.ts";
 import type { CopyResult, EntryWork, RunBudget, WorkResult } from "../entry-work.ts";
 import type { ThreadEvent } from "../target-thread.ts";
 import { TargetThreads } from "../target-threads.ts";
 import type { ThreadSettings } from "../thread-settings.ts";
-
-const ABILITIES: TargetAbilities = {
-  extendedAttributes: true,
-  accessControlLists: true,
-  deviceNodes: true,
-  ownership: true,
-  foldsCase: false,
-  modeBits: 0o7777,
-  timeStepNanoseconds: 1,
-  nameBytesMax: 255,
-  freeBytes: 1e12,
-};
 
 export class ScriptedConnection implements TargetConnection {
   readonly number: number;
