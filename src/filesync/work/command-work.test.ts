@@ -104,6 +104,16 @@ test("a renamed name that is gone at the source by now is removed", async () => 
   assert.deepEqual(result.append.map(described), ["remove b"]);
 });
 
+test("a renamed directory that is gone at the source by now is left to what is told of it", async () => {
+  const [source, target] = [new MemoryTree({ b: "/" }), new MemoryTree({ a: "/", "a/f": "x" })];
+  const { parts, connection, work } = await bothEnds(source, target);
+  const moved = parts.nodes.at("b")!;
+  source.rename("b", "c");
+  const entry = entryOf(parts, "rename", "b", { from: "a", isDirectory: true, moved });
+  assert.deepEqual((await work.run([entry], connection)).append, [], "it may be back there by now");
+  assert.deepEqual(target.paths, ["b", "b/f"]);
+});
+
 test("names of one file are linked, and to nothing that is another file by now", async () => {
   const source = new MemoryTree({ a: "x", other: "y" });
   source.link("a", "b");

@@ -8,7 +8,7 @@
 import { RopewalkError } from "../../base/errors.ts";
 import type { FileAttributes, FileFailure, TreePath } from "../../ports/mod.ts";
 import { BUNDLE_BYTES_MAX, type Operation, packOperation } from "../../wire/filesync/mod.ts";
-import { type SourcePlace, sourcePathOf } from "../capture/change.ts";
+import { sourcePathOf } from "../capture/change.ts";
 import type { DirectoryNode } from "../capture/directory-node.ts";
 import type { Entry, NewEntry } from "../queue/entry.ts";
 import type { TargetConnection } from "../threads/connection.ts";
@@ -379,9 +379,6 @@ export class CommandWork {
       source.stat(paths),
       connection.stat(moved.map(({ path }) => path)),
     ]);
-    // A directory that is gone by now has moved on, mostly, and is not to be removed before that is followed.
-    if (moved.some(({ moved: directory }, index) => directory !== undefined && ours[index] === undefined))
-      await this.#parts.reads.told();
     for (const [index, entry] of moved.entries()) {
       const { path, from, isDirectory, place } = entry;
       if (from !== undefined) dirty.renamed(from, path);
@@ -395,7 +392,8 @@ export class CommandWork {
       const mayBe = one === undefined || from === undefined || sent.mayBe(from, one);
       if (from !== undefined) sent.renamed(from, path, isDirectory);
       if (one === undefined) {
-        if (entry.moved !== undefined && !isAt(entry.moved, place)) continue;
+        // A directory that is gone by now has moved on, mostly; if it was removed, that comes behind this.
+        if (entry.moved !== undefined) continue;
         // Something happened to it since, of which a command tells; if that came too early, this one does.
         counters.followUps += 1;
         gathered.append.push(...entryAt(place, { kind: "remove", isDirectory }));
@@ -436,10 +434,6 @@ export class CommandWork {
 /** A directory with everything below it, wherever it is; one that is away when it has arrived. */
 function comparedWhole(directory: DirectoryNode): NewEntry[] {
   return entryAt({ directory, name: "" }, { kind: "repair", depth: "all", isDirectory: true });
-}
-
-function isAt({ parent, name }: DirectoryNode, place: SourcePlace | undefined): boolean {
-  return place !== undefined && parent === place.directory && name === place.name;
 }
 
 function isOfContent({ kind }: Entry): boolean {
