@@ -27,6 +27,8 @@ const PERMISSIONS = 0o777;
 const SPECIAL_BITS = 0o7000;
 /** One of them has each permission, the other one has not. */
 const PROBED_MODES = [0o640, 0o137] as const;
+/** Not root's. */
+const PROBED_OWNER = 1;
 /** No step but that of a nanosecond keeps it. */
 const PROBED_TIME = { modifiedSeconds: 1_000_000_001, modifiedNanoseconds: 123_456_789 };
 
@@ -69,7 +71,7 @@ function probe(root: OpenedRoot, path: string, name: string): TargetAbilities {
       extendedAttributes: extendedCalls.fsetxattr(fd, "user.ropewalk", VALUE) === 0,
       accessControlLists: extendedCalls.fsetxattr(fd, "system.posix_acl_access", MINIMAL_ACL) === 0,
       deviceNodes: isRoot,
-      ownership: isRoot,
+      ownership: isRoot && keepsOwner(fd),
       modeBits: probeMode(fd),
       timeStepNanoseconds: probeTime(fd),
       foldsCase: treeCalls.statat(root.fd, name.slice(0, -1) + name.slice(-1).toUpperCase()) === 0,
@@ -81,6 +83,13 @@ function probe(root: OpenedRoot, path: string, name: string): TargetAbilities {
     treeCalls.close(fd);
     treeCalls.unlinkat(root.fd, name);
   }
+}
+
+/** A file system without owners refuses others than its own, or says that it took them. */
+function keepsOwner(fd: number): boolean {
+  if (treeCalls.fchown(fd, PROBED_OWNER, PROBED_OWNER) < 0 || treeCalls.fstat(fd) < 0) return false;
+  const { userId, groupId } = lastStatus.attributes(0);
+  return userId === PROBED_OWNER && groupId === PROBED_OWNER;
 }
 
 /** A file system without modes may well say that it set one. */
