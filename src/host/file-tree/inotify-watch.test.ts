@@ -2,15 +2,19 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
   appendFileSync,
+  closeSync,
   mkdirSync,
+  openSync,
   readFileSync,
   renameSync,
   rmdirSync,
   unlinkSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { needs } from "../../../test/support/needs.ts";
 import { type TreeEvent, type TreePath, type TreeWatch, WATCH_GROUP_SPAN } from "../../ports/mod.ts";
 import { temporaryDirectory } from "../testing/temporary-directory.ts";
@@ -119,6 +123,27 @@ test("what happened before `drained` was called was handed over when it resolves
     await watch.drained();
     assert.equal(events.at(-1)!.name, `${index}`);
   }
+});
+
+test("a write and the close that soon follows it come together", async (t) => {
+  let batches = 0;
+  const { path, events, add } = await watchedTree(t, () => (batches += 1));
+  await add("");
+  const file = join(path, "file");
+  writeFileSync(file, "");
+  let apart = 0;
+  for (let round = 0; round < 50; round += 1) {
+    await setTimeout(5);
+    [events.length, batches] = [0, 0];
+    const opened = openSync(file, "r+");
+    writeSync(opened, "x");
+    for (const untilMs = performance.now() + 0.3; performance.now() < untilMs; );
+    closeSync(opened);
+    while (events.length < 2) await setTimeout(1);
+    assert.deepEqual(shortOf(events), ["written file", "closed file"]);
+    if (batches > 1) apart += 1;
+  }
+  assert.ok(apart < 10, `${apart} of 50 apart`);
 });
 
 test("a removed watch says that it is gone, and so does a removed directory", async (t) => {

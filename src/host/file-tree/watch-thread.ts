@@ -10,7 +10,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { EAGAIN, EINTR } from "./errno-names.ts";
 import { addressOf, kernelMemory } from "./kernel-memory.ts";
 import { treeCalls } from "./tree-calls.ts";
-import { countEvents, JoinedEvents } from "./tree-events.ts";
+import { countEvents, endsInWrite, JoinedEvents } from "./tree-events.ts";
 import { POLLIN, watchCalls } from "./watch-calls.ts";
 import { type WatchMessage, type WatchThreadStart, WatchWord } from "./watch-words.ts";
 
@@ -18,6 +18,8 @@ const EVENTS_MAX = 65_536;
 const READ_BYTES = 1024 * 1024;
 /** Under load the next read waits so long after the last, and brings more. */
 const PAUSE_MS = 1;
+/** Who writes mostly closes the file soon: a read that ends in a write waits so long for that, or a large file is sent twice. */
+const LINGER_MS = 1;
 
 function serve({ groups, bell, words: shared }: WatchThreadStart): void {
   const words = new Int32Array(shared);
@@ -52,6 +54,15 @@ function serve({ groups, bell, words: shared }: WatchThreadStart): void {
       if (length < 0 && length !== -EAGAIN) throw new Error(`read of inotify failed with errno ${-length}`);
       return 0;
     }
+    if (length < READ_BYTES / 2 && endsInWrite(memory, length)) {
+      // Ends at once when there is a request to drain.
+      Atomics.wait(words, WatchWord.drain, answered, LINGER_MS);
+      return take(group, length + Math.max(0, treeCalls.read(groups[group]!, memory.subarray(length))));
+    }
+    return take(group, length);
+  }
+
+  function take(group: number, length: number): number {
     const count = countEvents(memory, length);
     if (joined.size === 0 && outstanding() + count <= EVENTS_MAX) {
       const bytes = new Uint8Array(memory.subarray(0, length));
