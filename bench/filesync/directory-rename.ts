@@ -28,7 +28,7 @@ async function measure(context: SuiteContext, daemons: DaemonPair): Promise<Row[
   const { folder, rounds, say } = context;
   const place = context.folderFor("rename");
   const [source, target] = [join(place, "source"), join(place, "target")];
-  let [now, next] = ["one", "other"];
+  let now = "made";
   await makeManyFiles(join(source, now), filesyncSizes(context).renamed);
   const { ourSource, ourTarget } = await daemons.both();
   const destination = await ourTarget.target(NAME, target);
@@ -37,6 +37,8 @@ async function measure(context: SuiteContext, daemons: DaemonPair): Promise<Row[
   await ourSource.replicating({ name: NAME, source, destination: relay.before(destination) }, async () => {
     await ourSource.settled(NAME);
     for (let round = 0; round < rounds; round++) {
+      // A new name each time: one that goes straight back to its old name is compared besides, as two that changed places are.
+      const next = `renamed-${round}`;
       await settle(folder);
       const before = await relay.bytes();
       renameSync(join(source, now), join(source, next));
@@ -50,7 +52,7 @@ async function measure(context: SuiteContext, daemons: DaemonPair): Promise<Row[
       await ourSource.settled(NAME);
       wire.push((await relay.bytes()) - before);
       say(`  ${elapsed.at(-1)!.toFixed(1)} ms, ${wire.at(-1)} bytes`);
-      [now, next] = [next, now];
+      now = next;
     }
   });
 
