@@ -58,10 +58,11 @@ export function stageFile(request: StageRequest, lost: LostKinds): StageFailure 
     const written = writeContent(fd, operation.extents, attributes.sizeBytes);
     if (written < 0) failure = { result: written, doing: "write", isStaged: false };
     else {
+      const hasExtended = directory.handedAclOn();
       const before = {
         ...(directory.createdOwner ?? learnOwner(fd, directory)),
-        mode: isModeGiven ? mode : undefined,
-        hasExtended: directory.handsAclOn,
+        mode: isModeGiven && !hasExtended ? mode : undefined,
+        hasExtended,
       };
       const failed = makeAttributes(new OpenHolder(fd), before, operation, lost);
       if (failed !== undefined) failure = { ...failed, isStaged: true };

@@ -34,7 +34,7 @@ export function stageNode(request: StageNodeRequest, lost: LostKinds): StageFail
     treeCalls.unlinkat(directory.fd, temporary);
     return { result: made, doing: operation.op === "symlink" ? "symlink" : "mknod", isStaged: false };
   }
-  const before = { hasExtended: directory.handsAclOn && operation.op === "special" };
+  const before = { hasExtended: operation.op === "special" && directory.handedAclOn() };
   const failed = makeAttributes(new NamedHolder(directory.fd, temporary), before, operation, lost);
   return failed === undefined ? undefined : { ...failed, isStaged: true };
 }

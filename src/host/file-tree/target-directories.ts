@@ -32,7 +32,12 @@ export class TargetDirectory {
 
   /** A default ACL: what is created has an ACL, and a mode of its making. */
   get handsAclOn(): boolean {
-    this.#handsAclOn ??= typeof extendedCalls.fgetxattr(this.fd, "system.posix_acl_default") !== "number";
+    return this.#handsAclOn ?? this.handedAclOn();
+  }
+
+  /** After something was created: another connection may have set one since it was asked for last. */
+  handedAclOn(): boolean {
+    this.#handsAclOn ||= typeof extendedCalls.fgetxattr(this.fd, "system.posix_acl_default") !== "number";
     return this.#handsAclOn;
   }
 }

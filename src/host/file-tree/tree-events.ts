@@ -84,13 +84,6 @@ export function countEvents(bytes: Buffer, length: number): number {
   return count;
 }
 
-/** Whether the last of them is a write to a file that is open still. */
-export function endsInWrite(bytes: Buffer, length: number): boolean {
-  let last = 0;
-  for (let at = 0; at < length; at += EVENT_HEAD_BYTES + bytes.readUInt32LE(at + 12)) last = at;
-  return (bytes.readUInt32LE(last + 4) & EventMask.modify) !== 0;
-}
-
 /** What the reader keeps while nobody takes its events: one entry for each watch. */
 export class JoinedEvents {
   /** By watch; an overflow of group g is kept as -1 - g. */

@@ -10,16 +10,18 @@ import { parentPort, workerData } from "node:worker_threads";
 import { EAGAIN, EINTR } from "./errno-names.ts";
 import { addressOf, kernelMemory } from "./kernel-memory.ts";
 import { treeCalls } from "./tree-calls.ts";
-import { countEvents, endsInWrite, JoinedEvents } from "./tree-events.ts";
+import { countEvents, JoinedEvents } from "./tree-events.ts";
 import { POLLIN, watchCalls } from "./watch-calls.ts";
 import { type WatchMessage, type WatchThreadStart, WatchWord } from "./watch-words.ts";
 
 const EVENTS_MAX = 65_536;
 const READ_BYTES = 1024 * 1024;
-/** Under load the next read waits so long after the last, and brings more. */
+/**
+ * So long after it woke the reader reads: what woke it is mostly the first of several events, a write and the close behind it,
+ * and a large file is sent twice for the two. All groups are read together then, so that their events keep their order as far as
+ * they can.
+ */
 const PAUSE_MS = 1;
-/** Who writes mostly closes the file soon: a read that ends in a write waits so long for that, or a large file is sent twice. */
-const LINGER_MS = 1;
 
 function serve({ groups, bell, words: shared }: WatchThreadStart): void {
   const words = new Int32Array(shared);
@@ -29,13 +31,11 @@ function serve({ groups, bell, words: shared }: WatchThreadStart): void {
   const joined = new JoinedEvents();
   let posted = 0;
   let answered = 0;
-  let lastPostMs = 0;
 
   const outstanding = () => (posted - Atomics.load(words, WatchWord.taken)) | 0;
 
   function post(message: WatchMessage, events: number, buffer: ArrayBuffer): void {
     posted = (posted + events) | 0;
-    lastPostMs = performance.now();
     port.postMessage(message, [buffer]);
   }
 
@@ -54,15 +54,6 @@ function serve({ groups, bell, words: shared }: WatchThreadStart): void {
       if (length < 0 && length !== -EAGAIN) throw new Error(`read of inotify failed with errno ${-length}`);
       return 0;
     }
-    if (length < READ_BYTES / 2 && endsInWrite(memory, length)) {
-      // Ends at once when there is a request to drain.
-      Atomics.wait(words, WatchWord.drain, answered, LINGER_MS);
-      return take(group, length + Math.max(0, treeCalls.read(groups[group]!, memory.subarray(length))));
-    }
-    return take(group, length);
-  }
-
-  function take(group: number, length: number): number {
     const count = countEvents(memory, length);
     if (joined.size === 0 && outstanding() + count <= EVENTS_MAX) {
       const bytes = new Uint8Array(memory.subarray(0, length));
@@ -102,13 +93,12 @@ function serve({ groups, bell, words: shared }: WatchThreadStart): void {
     watchCalls.poll(polledAddress, groups.length + 1);
     treeCalls.read(bell, rung);
     if (Atomics.load(words, WatchWord.ending) === 1) break;
-    const pauseMs = lastPostMs + PAUSE_MS - performance.now();
     // Ends at once when there is a request to drain.
-    if (pauseMs > 0) Atomics.wait(words, WatchWord.drain, answered, pauseMs);
+    Atomics.wait(words, WatchWord.drain, answered, PAUSE_MS);
     const drain = Atomics.load(words, WatchWord.drain);
     for (let group = 0; group < groups.length; group += 1)
       if (drain !== answered) readQueued(group);
-      else if (polled[2 * group + 1]! >>> 16) read(group);
+      else read(group);
     if (drain !== answered) {
       postJoined();
       Atomics.store(words, WatchWord.joining, 0);
