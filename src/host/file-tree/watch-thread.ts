@@ -82,7 +82,6 @@ function serve({ groups, bell, words: shared }: WatchThreadStart): void {
   }
 
   const polled = new Int32Array(kernelMemory(8 * (groups.length + 1)).buffer);
-  const polledAddress = addressOf(polled);
   for (const [index, fd] of [...groups, bell].entries()) {
     polled[2 * index] = fd;
     polled[2 * index + 1] = POLLIN;
@@ -90,7 +89,8 @@ function serve({ groups, bell, words: shared }: WatchThreadStart): void {
 
   port.postMessage({ ready: true } satisfies WatchMessage);
   for (;;) {
-    watchCalls.poll(polledAddress, groups.length + 1);
+    // The address is asked for each time: nothing else keeps the memory.
+    watchCalls.poll(addressOf(polled), groups.length + 1);
     treeCalls.read(bell, rung);
     if (Atomics.load(words, WatchWord.ending) === 1) break;
     // Ends at once when there is a request to drain.
