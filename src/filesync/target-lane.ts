@@ -37,6 +37,7 @@ import { RepairLimits } from "./work/repair-limits.ts";
 import { SentFiles } from "./work/sent-files.ts";
 import { SourceReads } from "./work/source-reads.ts";
 import { TreeWork } from "./work/tree-work.ts";
+import { UnreadChanges } from "./work/unread-changes.ts";
 import { entriesAnew, entryAt, placeOf, type WorkParts } from "./work/work-parts.ts";
 
 /** A queue that stays empty for so long is made durable at the target. */
@@ -302,6 +303,7 @@ export class TargetLane {
       deletes: settings.deletes,
       links: this.links,
       linkSearch: new LinkSearch(),
+      unread: new UnreadChanges(this.#parts.clock),
       sent: new SentFiles(() => this.#kept.kept.timeStepNanoseconds / 1e6),
       dirty: this.#dirty,
       reads: new SourceReads({

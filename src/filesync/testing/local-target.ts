@@ -17,6 +17,7 @@ import { HardLinks } from "../work/hard-links.ts";
 import { LinkSearch } from "../work/link-search.ts";
 import { SentFiles } from "../work/sent-files.ts";
 import { SourceReads } from "../work/source-reads.ts";
+import { UnreadChanges } from "../work/unread-changes.ts";
 import { placeOf, type WorkParts } from "../work/work-parts.ts";
 import { ABILITIES } from "./abilities.ts";
 import type { MemoryTree } from "./memory-tree.ts";
@@ -103,6 +104,7 @@ export function workParts(source: MemoryTree, more: Partial<WorkParts> = {}): Wo
     deletes: "mirror",
     links: new HardLinks(),
     linkSearch: new LinkSearch(),
+    unread: new UnreadChanges(STANDING_CLOCK),
     sent: new SentFiles(),
     dirty: new DirtyDirectories(),
     reads: new SourceReads({ drained: () => Promise.resolve(), stale: () => undefined }),

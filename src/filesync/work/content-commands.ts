@@ -82,7 +82,7 @@ export class ContentCommands {
    * one of the file's other names. Those that are known may be other files' by now, too.
    */
   async #underOtherNames(left: readonly LeftName[], results: CommandResults): Promise<void> {
-    const { links, counters, sent, source } = this.#parts;
+    const { links, counters, sent, source, unread } = this.#parts;
     const asked: {
       readonly entry: Entry;
       readonly others: OtherNames;
@@ -91,7 +91,10 @@ export class ContentCommands {
     for (const { entry, now } of left) {
       if (entry.place === undefined) continue;
       const others = links.othersAt(entry.place, { sent: sent.fileAt(entry.path), now });
-      if (others === undefined) continue;
+      if (others === undefined) {
+        if (now === undefined) unread.want();
+        continue;
+      }
       asked.push({ entry, others, paths: others.places.map((place) => sourcePathOf(place) ?? "") });
     }
     if (asked.length === 0) return;

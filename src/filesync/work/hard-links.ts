@@ -57,6 +57,11 @@ export class HardLinks {
     return places.length === 0 ? undefined : { places, has: (file) => keyOf(file) === key };
   }
 
+  /** All files of which names are known. Names that are seen meanwhile may be among them. */
+  *files(): Generator<OtherNames> {
+    for (const [key, places] of this.#files) yield { places, has: (file) => keyOf(file) === key };
+  }
+
   /** Its file has this name no more. */
   left({ directory, name }: SourcePlace): void {
     this.#keys.get(directory)?.delete(name);

@@ -165,6 +165,8 @@ export class NameCommands {
       case "rename":
         return packed({ op: "rename", from: from!, to: path }, results);
       case "remove":
+        // Of changes in it before it went nobody may have been told.
+        if (entry.isDirectory) this.#parts.unread.want();
         // Something else is there by now; its own command follows, or was joined to one that did.
         if (there !== undefined) return undefined;
         return packed({ op: "remove", path, recursive: true }, results);

@@ -28,8 +28,11 @@ export class RepairWork {
     const found: { readonly place: SourcePlace; readonly entry: Omit<NewEntry, "place" | "path"> }[] = [];
     const path = entry.place === undefined ? entry.path : sourcePath(entry);
     const nothing: WorkResult = { done: [entry], untouched: [], append: [], failures };
-    if (path === undefined) return nothing;
-    const { source, excludes, kept, bulk, counters, dirty } = this.#parts;
+    const { source, excludes, kept, bulk, counters, dirty, unread } = this.#parts;
+    if (path === undefined) {
+      unread.want();
+      return nothing;
+    }
     // Something that came and went leaves nothing but its time.
     dirty.add(entry.path);
     const comparison = new TreeComparison({

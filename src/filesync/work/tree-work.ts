@@ -68,8 +68,8 @@ export class TreeWork implements EntryWork {
   }
 
   get isUnsettled(): boolean {
-    const { dirty, linkSearch } = this.#parts;
-    if (linkSearch.isWanted && !this.#isSearching) this.#searchSoon();
+    const { dirty, linkSearch, unread } = this.#parts;
+    if ((linkSearch.isWanted || unread.isWanted) && !this.#isSearching) this.#searchSoon();
     return dirty.size > 0;
   }
 
@@ -91,10 +91,27 @@ export class TreeWork implements EntryWork {
   }
 
   async #searchOnce(): Promise<void> {
-    const { linkSearch, links, source, excludes, placeOf, append, counters, sent, clock, reads } =
-      this.#parts;
-    if (!linkSearch.isWanted) return;
+    const { clock, linkSearch, unread } = this.#parts;
+    if (!linkSearch.isWanted && !unread.isWanted) return;
     const startedMs = clock.nowMs();
+    await this.#searchNames();
+    await this.#searchUnread();
+    this.#searchMs = clock.nowMs() - startedMs;
+  }
+
+  /** Changes by names that were gone before anybody read them. */
+  async #searchUnread(): Promise<void> {
+    const { unread, source, links, counters, append } = this.#parts;
+    for (const place of await unread.run(source, links))
+      for (const entry of entryAt(place, { kind: "attribute", isDirectory: false })) {
+        counters.followUps += 1;
+        append(entry);
+      }
+  }
+
+  async #searchNames(): Promise<void> {
+    const { linkSearch, links, source, excludes, placeOf, append, counters, sent, reads } = this.#parts;
+    if (!linkSearch.isWanted) return;
     const { moves } = DirectoryNode;
     const files = await linkSearch.run(source, excludes);
     await reads.told();
@@ -122,7 +139,6 @@ export class TreeWork implements EntryWork {
         }
       }
     }
-    this.#searchMs = clock.nowMs() - startedMs;
   }
 
   /**

@@ -13,6 +13,7 @@ import type { HardLinks } from "./hard-links.ts";
 import type { LinkSearch } from "./link-search.ts";
 import type { SentFiles } from "./sent-files.ts";
 import type { SourceReads } from "./source-reads.ts";
+import type { UnreadChanges } from "./unread-changes.ts";
 
 export interface WorkCounters {
   copiedFiles: number;
@@ -30,6 +31,7 @@ export interface WorkParts {
   readonly deletes: DeletesPolicy;
   readonly links: HardLinks;
   readonly linkSearch: LinkSearch;
+  readonly unread: UnreadChanges;
   readonly sent: SentFiles;
   readonly dirty: DirtyDirectories;
   readonly reads: SourceReads;
