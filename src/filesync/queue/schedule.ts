@@ -19,6 +19,7 @@
  */
 import { assert } from "../../base/assert.ts";
 import { isWithin, movedPath } from "../tree-path.ts";
+import { ClaimedFront } from "./claimed-front.ts";
 import { type Entry, isControlKind, isSyncKind, type QueuedEntry, touchesCopy } from "./entry.ts";
 import type { EntryList } from "./entry-list.ts";
 import type { QueueSettings } from "./queue-settings.ts";
@@ -72,6 +73,7 @@ interface OpenClaim extends Claim {
 export class Schedule {
   readonly #options: ScheduleOptions;
   readonly #list: EntryList;
+  readonly #front: ClaimedFront;
   readonly #saidHello = new Set<number>();
   /** By thread; none has an empty set. */
   readonly #claims = new Map<number, Set<OpenClaim>>();
@@ -87,6 +89,7 @@ export class Schedule {
   constructor(options: ScheduleOptions) {
     this.#options = options;
     this.#list = options.list;
+    this.#front = new ClaimedFront(options.list);
   }
 
   /** An entry came to the end of the list. */
@@ -183,7 +186,7 @@ export class Schedule {
    */
   #claimOfMain(): QueuedEntry[] | undefined {
     let isFinishAhead = false;
-    for (let entry = this.#list.first; entry !== undefined; entry = entry.next) {
+    for (let entry = this.#front.next(); entry !== undefined; entry = entry.next) {
       if (entry.kind === "sync-copy") {
         if (!isFinishAhead && this.#mayClaim(entry, MAIN_THREAD)) return this.#copiesFrom(entry, MAIN_THREAD);
       } else if (isPassable(entry)) {
@@ -196,9 +199,14 @@ export class Schedule {
 
   /** F6. With the barrier over paths it also passes commands that its copy has nothing to do with. */
   #claimOfSync(thread: number): QueuedEntry[] | undefined {
-    if (this.#waitingCopies === 0 && !this.#options.plants.has("filesync-double-claim")) return undefined;
+    const claimsTwice = this.#options.plants.has("filesync-double-claim");
+    if (this.#waitingCopies === 0 && !claimsTwice) return undefined;
     const passed: QueuedEntry[] = [];
-    for (let entry = this.#list.first; entry !== undefined; entry = entry.next) {
+    for (
+      let entry = claimsTwice ? this.#list.first : this.#front.next();
+      entry !== undefined;
+      entry = entry.next
+    ) {
       if (entry.kind === "sync-copy") {
         if (this.#mayClaim(entry, thread) && !passed.some((command) => touchesCopy(command, entry)))
           return this.#copiesFrom(entry, thread, passed);
@@ -297,6 +305,7 @@ export class Schedule {
       if (done.has(entry)) this.#wasDone(entry, nowMs);
       else {
         assert(putBack.has(entry) || untouched.has(entry), "an outcome is about the entries of its claim");
+        this.#front.waitsAgain(entry);
         if (putBack.has(entry)) this.#putBack(entry, claim.thread);
       }
     }
@@ -304,7 +313,10 @@ export class Schedule {
 
   /** F12: what was claimed is as if it had not been begun. */
   free(claim: Claim): void {
-    for (const entry of this.#given(claim)?.entries ?? []) this.#release(entry);
+    for (const entry of this.#given(claim)?.entries ?? []) {
+      this.#release(entry);
+      this.#front.waitsAgain(entry);
+    }
   }
 
   /** The claim is its thread's no more; undefined: it was not. */
@@ -351,6 +363,7 @@ export class Schedule {
   #wasDone(entry: QueuedEntry, nowMs: number): void {
     if (entry.state === "done") return;
     entry.state = "done";
+    this.#front.leaves(entry);
     this.#list.remove(entry);
     if (isSyncKind(entry.kind)) {
       this.#syncEntries--;
