@@ -35,12 +35,12 @@ export function someTime({ clock, random, callMsMax }: TreeSurroundings): Promis
   );
 }
 
-/** `watch`: sets a watch on a directory before it is read. */
+/** `reading`: told of each directory before it is read. */
 export async function scanTree(
   tree: SimulatedTree,
   request: ScanRequest,
   around: TreeSurroundings & {
-    readonly watch?: (path: TreePath, directory: SimulatedInode) => number;
+    readonly reading?: (path: TreePath, directory: SimulatedInode) => void;
     readonly mayFail?: boolean;
   },
 ): Promise<ScanResult> {
@@ -69,7 +69,7 @@ async function scanDirectory(
 ): Promise<ScannedDirectory> {
   const { path, excludes, withListing } = request;
   const directory = tree.directory(path);
-  const watch = around.watch?.(path, directory);
+  around.reading?.(path, directory);
   const attributes = tree.attributes(directory);
   const writer = new ListingWriter();
   const prefix = path === "" ? "" : `${path}/`;
@@ -92,7 +92,6 @@ async function scanDirectory(
   return {
     path,
     attributes,
-    watch,
     digest,
     entries,
     fileBytes,

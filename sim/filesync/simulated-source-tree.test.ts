@@ -27,8 +27,8 @@ test("events of watched directories reach the listener in their order before `dr
   await clock.run(
     (async () => {
       const watch = await tested.watch((events) => got.push(...events));
-      const request = { paths: [""], withWatches: true, withListings: false, excludes: noExcludes };
-      const { directories } = await tested.scan(request);
+      const request = { paths: [""], excludes: noExcludes };
+      const { directories } = await tested.walk(request);
       tree.create("f", "file", 0o644);
       tree.setContent("f", Buffer.from("1"));
       tree.setContent("f", Buffer.from("2"));
@@ -51,7 +51,7 @@ test("a full queue loses events and says so once", async () => {
   await clock.run(
     (async () => {
       const watch = await tested.watch((events) => got.push(...events));
-      await tested.scan({ paths: [""], withWatches: true, withListings: false, excludes: noExcludes });
+      await tested.walk({ paths: [""], excludes: noExcludes });
       for (let number = 0; number < 10; number++) tree.create(`f${number}`, "file", 0o644);
       await watch.drained();
     })(),
@@ -69,8 +69,8 @@ test("more directories than watches: WATCH_LIMIT", async () => {
   await clock.run(
     (async () => {
       await tested.watch(() => undefined);
-      const request = { paths: ["", "d"], withWatches: true, withListings: false, excludes: noExcludes };
-      await assert.rejects(tested.scan(request), { code: "WATCH_LIMIT" });
+      const request = { paths: ["", "d"], excludes: noExcludes };
+      await assert.rejects(tested.walk(request), { code: "WATCH_LIMIT" });
     })(),
   );
 });

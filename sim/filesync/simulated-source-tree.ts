@@ -20,6 +20,8 @@ import type {
   TreeEvent,
   TreePath,
   TreeWatch,
+  WalkRequest,
+  WalkResult,
 } from "../../src/ports/mod.ts";
 import { BundleWriter, type Operation } from "../../src/wire/filesync/mod.ts";
 import type { ContentHistory } from "./content-history.ts";
@@ -70,12 +72,26 @@ export class SimulatedSourceTree implements SourceTree {
     return this.#inotify;
   }
 
-  scan(request: ScanRequest): Promise<ScanResult> {
+  async walk({ paths, excludes }: WalkRequest): Promise<WalkResult> {
     const inotify = this.#inotify;
-    if (!request.withWatches) return scanTree(this.#tree, request, this.#options);
     assert(inotify !== undefined, "watches need a listener first");
-    const watch = (path: TreePath, directory: SimulatedInode) => inotify.add(path, directory);
-    return scanTree(this.#tree, request, { ...this.#options, watch });
+    const watches = new Map<TreePath, number>();
+    const reading = (path: TreePath, directory: SimulatedInode) =>
+      watches.set(path, inotify.add(path, directory));
+    const request = { paths, excludes, withListings: false };
+    const { directories, failures } = await scanTree(this.#tree, request, { ...this.#options, reading });
+    return {
+      directories: directories.map(({ path, directories: inside }) => ({
+        path,
+        watch: watches.get(path)!,
+        directories: inside,
+      })),
+      failures,
+    };
+  }
+
+  scan(request: ScanRequest): Promise<ScanResult> {
+    return scanTree(this.#tree, request, this.#options);
   }
 
   async stat(paths: readonly TreePath[]): Promise<readonly (FileAttributes | undefined)[]> {

@@ -372,12 +372,12 @@ export class TargetLane {
 
   readonly #scanSource: TreeScan = (request) => {
     const { source, excludes } = this.#parts;
-    return source.scan({ ...request, excludes, withWatches: false });
+    return source.scan({ ...request, excludes });
   };
 
   readonly #scanTarget: TreeScan = (request) => {
     const { excludes } = this.#parts;
-    const whole: ScanRequest = { ...request, excludes, withWatches: false };
+    const whole: ScanRequest = { ...request, excludes };
     return this.#connections.overAny((connection) => connection.scan(whole));
   };
 }

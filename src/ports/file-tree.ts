@@ -51,8 +51,6 @@ export interface FileFailure {
 export interface ScannedDirectory {
   readonly path: TreePath;
   readonly attributes: FileAttributes;
-  /** Number of the watch that was set before the directory was read; undefined where none was asked for. */
-  readonly watch: number | undefined;
   /** Hash of the compared part of the listing (names, kinds, modes, owners, sizes, times, extended attributes). */
   readonly digest: Uint8Array;
   readonly entries: number;
@@ -65,9 +63,9 @@ export interface ScannedDirectory {
 
 export interface ScanRequest {
   readonly paths: readonly TreePath[];
-  /** Sets (or finds) a watch on each directory before it is read. */
-  readonly withWatches: boolean;
   readonly withListings: boolean;
+  /** False: nobody compares what is listed, and `extendedHash` of what stands in a directory may be 0. True when absent. */
+  readonly withExtended?: boolean;
   /** Names (not paths) that are passed over wherever they are, and paths that are. */
   readonly excludes: ExcludeRules;
 }
@@ -80,6 +78,24 @@ export interface ExcludeRules {
 
 export interface ScanResult {
   readonly directories: readonly ScannedDirectory[];
+  readonly failures: readonly FileFailure[];
+}
+
+export interface WalkRequest {
+  readonly paths: readonly TreePath[];
+  readonly excludes: ExcludeRules;
+}
+
+export interface WalkedDirectory {
+  readonly path: TreePath;
+  /** Number of its watch, which was there before the directory was read. */
+  readonly watch: number;
+  /** Names of directories inside, sorted by bytes. */
+  readonly directories: readonly string[];
+}
+
+export interface WalkResult {
+  readonly directories: readonly WalkedDirectory[];
   readonly failures: readonly FileFailure[];
 }
 
@@ -185,8 +201,10 @@ export interface RootAttributes extends FileAttributes {
 export interface SourceTree {
   /** The root's own attributes; NOT_FOUND, NOT_A_DIRECTORY (INVALID_ARGUMENT). */
   root(): Promise<RootAttributes>;
-  /** Events reach `listener` in batches, in their order, from now on. Watches are set by `scan`. Once. */
+  /** Events reach `listener` in batches, in their order, from now on. Watches are set by `walk`. Once. */
   watch(listener: (events: readonly TreeEvent[]) => void): Promise<TreeWatch>;
+  /** Sets (or finds) a watch on each directory, and names the directories in it. */
+  walk(request: WalkRequest): Promise<WalkResult>;
   scan(request: ScanRequest): Promise<ScanResult>;
   /** Attributes of paths; undefined where nothing is. */
   stat(paths: readonly TreePath[]): Promise<readonly (FileAttributes | undefined)[]>;

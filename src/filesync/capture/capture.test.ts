@@ -308,7 +308,7 @@ test("a tree that cannot be watched rejects, one that cannot be read is lost", a
   assert.deepEqual(unwatched.lost, []);
   const unread = new Captured({ d: "/" });
   unread.tree.before = (call, path) => {
-    if (call === "scan" && path === "d") throw new RopewalkError("WATCH_LIMIT", "no more");
+    if (call === "walk" && path === "d") throw new RopewalkError("WATCH_LIMIT", "no more");
   };
   await unread.capture.begin();
   assert.deepEqual(unread.lost, ["WATCH_LIMIT"]);

@@ -5,7 +5,7 @@
  * loses it, unless an event said meanwhile that it came. A directory whose watch is another than before is another
  * directory, whatever its name. One that has no path when its turn comes is marked: it was not looked at.
  */
-import type { ExcludeRules, FileFailure, ScannedDirectory, SourceTree } from "../../ports/mod.ts";
+import type { ExcludeRules, FileFailure, SourceTree, WalkedDirectory } from "../../ports/mod.ts";
 import { DirectoryNode, type DirectoryNodes } from "./directory-node.ts";
 
 /** Directories that are read in one request. */
@@ -102,7 +102,7 @@ export class TreeWalk {
     try {
       const paths = [...asked.keys()];
       if (paths.length > 0) {
-        const result = await tree.scan({ paths, withWatches: true, withListings: false, excludes });
+        const result = await tree.walk({ paths, excludes });
         if (this.#isClosed) return;
         this.#results += 1;
         for (const directory of result.directories) this.#found(asked, directory, began);
@@ -124,7 +124,7 @@ export class TreeWalk {
 
   #found(
     asked: Map<string, Visit>,
-    directory: ScannedDirectory,
+    directory: WalkedDirectory,
     began: { readonly moves: number; readonly results: number },
   ): void {
     const visit = asked.get(directory.path);
@@ -149,13 +149,11 @@ export class TreeWalk {
     }
     node.seenAt = this.#results;
     node.watchedAt = this.#results;
-    if (directory.watch !== undefined) {
-      const before = this.#parts.nodes.setWatch(node, directory.watch);
-      // The same directory under another name: its rename is still to be told.
-      if (before !== undefined) {
-        before.hasMissed = true;
-        this.#parts.displaced(before);
-      }
+    const before = this.#parts.nodes.setWatch(node, directory.watch);
+    // The same directory under another name: its rename is still to be told.
+    if (before !== undefined) {
+      before.hasMissed = true;
+      this.#parts.displaced(before);
     }
     const names = new Set(directory.directories);
     for (const child of [...node.children])

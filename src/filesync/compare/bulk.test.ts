@@ -26,7 +26,7 @@ class TestBulk {
     const { nodes, queue } = this.queued;
     for (const path of source.paths) if (source.text(path) === "/") addDirectory(nodes, path);
     const scan = (tree: MemoryTree) => (request: { paths: readonly string[]; withListings: boolean }) =>
-      tree.scan({ ...request, withWatches: false, excludes: { patterns: [] } });
+      tree.scan({ ...request, excludes: { patterns: [] } });
     this.bulk = new Bulk(
       {
         queue,

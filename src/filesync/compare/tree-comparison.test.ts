@@ -4,7 +4,7 @@ import { MemoryTree } from "../testing/memory-tree.ts";
 import { type ComparisonOptions, TreeComparison, type TreeDifference } from "./tree-comparison.ts";
 
 const scanOf = (tree: MemoryTree) => (request: { paths: readonly string[]; withListings: boolean }) =>
-  tree.scan({ ...request, withWatches: false, excludes: { patterns: [] } });
+  tree.scan({ ...request, excludes: { patterns: [] } });
 
 async function compared(source: MemoryTree, target: MemoryTree, more: Partial<ComparisonOptions> = {}) {
   const failures: string[] = [];

@@ -30,6 +30,7 @@ const BATCHES_MAX = 4;
 export type TreeScan = (request: {
   readonly paths: readonly TreePath[];
   readonly withListings: boolean;
+  readonly withExtended?: boolean;
 }) => Promise<ScanResult>;
 
 /** `full`, `incremental`: every file is told, as its attributes prove nothing. `attributes`: those whose attributes differ (F9). */
@@ -140,7 +141,8 @@ export class TreeComparison {
     const none: ScanResult = { directories: [], failures: [] };
     const [sourceKnown, sourceFresh, targetKnown] = await Promise.all([
       known.length > 0 ? source({ paths: known, withListings: false }) : none,
-      fresh.length > 0 ? source({ paths: fresh, withListings: true }) : none,
+      // All of it is sent, whatever its extended attributes are.
+      fresh.length > 0 ? source({ paths: fresh, withListings: true, withExtended: false }) : none,
       known.length > 0 ? target({ paths: known, withListings: false }) : none,
     ]);
     const compared: Compared = { differences: [], below: [] };

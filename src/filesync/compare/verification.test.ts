@@ -8,7 +8,7 @@ import { Verification } from "./verification.ts";
 async function verified(source: MemoryTree, target: MemoryTree, keepsExtra = false) {
   const failures: FileFailure[] = [];
   const scan = (tree: MemoryTree) => (request: { paths: readonly string[]; withListings: boolean }) =>
-    tree.scan({ ...request, withWatches: false, excludes: { patterns: [] } });
+    tree.scan({ ...request, excludes: { patterns: [] } });
   const result = await new Verification({
     source,
     scanSource: scan(source),

@@ -101,7 +101,7 @@ export class TargetSession {
         return { type, hashes: await tree.hashes(request.path, request.request) };
       case "scan": {
         const { paths, withListings, excludes } = request;
-        return { type, result: await tree.scan({ paths, withListings, excludes, withWatches: false }) };
+        return { type, result: await tree.scan({ paths, withListings, excludes }) };
       }
       case "stat":
         return { type, attributes: await tree.stat(request.paths) };

@@ -25,6 +25,8 @@ import type {
   TreeEvent,
   TreePath,
   TreeWatch,
+  WalkRequest,
+  WalkResult,
 } from "../../ports/mod.ts";
 import {
   BundleWriter,
@@ -49,6 +51,7 @@ export interface MemoryInode {
 }
 
 export type TreeCall =
+  | "walk"
   | "scan"
   | "stat"
   | "pack"
@@ -170,15 +173,42 @@ export class MemoryTree implements SourceTree, TargetTree {
     return this.#attributes(this.nodes.get("")!);
   }
 
-  async scan(request: ScanRequest): Promise<ScanResult> {
-    this.calls.push(`scan ${request.paths.join(" ")}`);
-    for (const path of request.paths) await this.before("scan", path);
+  async walk({ paths, excludes }: WalkRequest): Promise<WalkResult> {
+    const request = { paths, excludes, withListings: false };
+    const watches = new Map<TreePath, number>();
+    const { directories, failures } = await this.#scanned("walk", request, (path) => {
+      const directory = this.nodes.get(path)!;
+      const watch = this.#watches.get(directory) ?? ++this.#watch;
+      this.#watches.set(directory, watch);
+      watches.set(path, watch);
+    });
+    const walked = directories.map(({ path, directories: inside }) => ({
+      path,
+      watch: watches.get(path)!,
+      directories: inside,
+    }));
+    return { directories: walked, failures };
+  }
+
+  scan(request: ScanRequest): Promise<ScanResult> {
+    return this.#scanned("scan", request);
+  }
+
+  async #scanned(
+    call: "scan" | "walk",
+    request: ScanRequest,
+    reading: (path: TreePath) => void = () => undefined,
+  ): Promise<ScanResult> {
+    this.calls.push(`${call} ${request.paths.join(" ")}`);
+    for (const path of request.paths) await this.before(call, path);
     const directories: ScannedDirectory[] = [];
     const failures: FileFailure[] = [];
     for (const path of request.paths) {
       const errno = this.unreadable.get(path) ?? this.#noDirectory(path);
-      if (errno === undefined) directories.push(this.#scan(path, request));
-      else failures.push({ path, errno, doing: "open" });
+      if (errno === undefined) {
+        reading(path);
+        directories.push(this.#scan(path, request));
+      } else failures.push({ path, errno, doing: "open" });
     }
     await this.afterScan(request);
     return { directories, failures };
@@ -203,7 +233,7 @@ export class MemoryTree implements SourceTree, TargetTree {
     return kind === "directory" ? undefined : "ENOTDIR";
   }
 
-  #scan(path: TreePath, { withWatches, withListings, excludes }: ScanRequest): ScannedDirectory {
+  #scan(path: TreePath, { withListings, excludes }: ScanRequest): ScannedDirectory {
     const directory = this.nodes.get(path)!;
     const patterns = excludes.patterns.map((pattern) => new RegExp(pattern));
     const writer = new ListingWriter();
@@ -213,12 +243,10 @@ export class MemoryTree implements SourceTree, TargetTree {
       const hash = inode.kind === "symlink" ? linkHash(inode.target) : 0;
       writer.add({ name: lastName(each), attributes: this.#attributes(inode), linkHash: hash });
     }
-    if (withWatches && !this.#watches.has(directory)) this.#watches.set(directory, ++this.#watch);
     const { listing, ...finished } = writer.finish();
     return {
       path,
       attributes: this.#attributes(directory),
-      watch: withWatches ? this.#watches.get(directory) : undefined,
       ...finished,
       listing: withListings ? listing : undefined,
     };

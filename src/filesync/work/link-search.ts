@@ -39,7 +39,7 @@ export class LinkSearch {
     this.#wanted = new Map();
     const toVisit: TreePath[] = [""];
     const visit = async (paths: TreePath[]) => {
-      const { directories } = await tree.scan({ paths, withWatches: false, withListings: true, excludes });
+      const { directories } = await tree.scan({ paths, withListings: true, excludes });
       for (const { path, listing } of directories) {
         if (listing === undefined) continue;
         for (const { name, attributes } of readListing(listing)) {

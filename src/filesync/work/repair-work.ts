@@ -36,11 +36,9 @@ export class RepairWork {
     // Something that came and went leaves nothing but its time.
     dirty.add(entry.path);
     const comparison = new TreeComparison({
-      source: (request) => source.scan({ ...request, excludes, withWatches: false }),
+      source: (request) => source.scan({ ...request, excludes }),
       target: (request) =>
-        scanAt(entry.path, path, request, (whole) =>
-          connection.scan({ ...whole, excludes, withWatches: false }),
-        ),
+        scanAt(entry.path, path, request, (whole) => connection.scan({ ...whole, excludes })),
       path,
       depth: entry.depth,
       mode: "attributes",

@@ -8,7 +8,7 @@
 import { digest128, writeDigest128 } from "../../base/digest.ts";
 import { ENOENT } from "./errno-names.ts";
 import { addressOf, kernelMemory } from "./kernel-memory.ts";
-import { FileStatus, STATUS_BYTES, STATUS_KNOWN_BYTES } from "./last-status.ts";
+import { FileStatus, lastStatus, STATUS_BYTES, STATUS_KNOWN_BYTES } from "./last-status.ts";
 import { treeCalls } from "./tree-calls.ts";
 
 const RECORDS_BYTES = 64 * 1024;
@@ -17,7 +17,10 @@ const STATUSES = 1024;
 const CALL_BYTES_MIN = 4096;
 /** linux_dirent64: inode u64, offset s64, length of the record u16, type u8, name with a NUL. */
 const LENGTH_AT = 16;
+const TYPE_AT = 18;
 const NAME_AT = 19;
+/** Types: DT_UNKNOWN, DT_DIR. */
+const Type = { unknown: 0, directory: 4 } as const;
 const DOT = 46;
 /** Before the statuses: digests of the records, and of what else counts. */
 const HEAD_BYTES = 32;
@@ -106,6 +109,27 @@ export class DirectoryEntries {
     return 0;
   }
 
+  /**
+   * Of the names that were read and are not passed over, those of directories, sorted by bytes; or the negated errno of one
+   * that is there and cannot be looked at.
+   */
+  subdirectories(fd: number, passing: PassingOver): string[] | number {
+    const { bytes } = this.#records;
+    const found: string[] = [];
+    for (let record = 0; record < this.#recordBytes; ) {
+      const type = bytes[record + TYPE_AT];
+      const at = record + NAME_AT;
+      record += bytes[record + LENGTH_AT]! + 256 * bytes[record + LENGTH_AT + 1]!;
+      if (type !== Type.directory && type !== Type.unknown) continue;
+      const name = this.#nameAt(at);
+      if (name === "." || name === ".." || passing.isPassedOver(name)) continue;
+      const isDirectory = type === Type.directory || isDirectoryAt(fd, name);
+      if (typeof isDirectory === "number") return isDirectory;
+      if (isDirectory) found.push(name);
+    }
+    return found.sort();
+  }
+
   name(entry: number): string {
     return this.#nameAt(this.#names[entry]!);
   }
@@ -163,6 +187,13 @@ export class DirectoryEntries {
     this.#room = room;
     this.#status = new FileStatus(room.bytes.buffer);
   }
+}
+
+/** Where the file system tells no kinds with the names. Negated errno. */
+function isDirectoryAt(fd: number, name: string): boolean | number {
+  const result = treeCalls.statat(fd, name);
+  if (result === -ENOENT) return false;
+  return result < 0 ? result : lastStatus.kind === "directory";
 }
 
 function longer(room: Room, lengthBytes: number): Room {

@@ -38,14 +38,9 @@ async function watchedTree(t: TestContext, onEvents: () => void = () => {}): Pro
     onEvents();
   });
   const add = async (...paths: TreePath[]) => {
-    const scanned = await opened.tree.scan({
-      paths,
-      withWatches: true,
-      withListings: false,
-      excludes: { patterns: [] },
-    });
-    assert.deepEqual(scanned.failures, []);
-    return scanned.directories.map((directory) => directory.watch!);
+    const { directories, failures } = await opened.tree.walk({ paths, excludes: { patterns: [] } });
+    assert.deepEqual(failures, []);
+    return directories.map(({ watch }) => watch);
   };
   return { ...opened, watch, events, add };
 }
@@ -53,7 +48,7 @@ async function watchedTree(t: TestContext, onEvents: () => void = () => {}): Pro
 const shortOf = (events: readonly TreeEvent[]) =>
   events.map((event) => `${event.kind} ${event.name}${event.isDirectory ? "/" : ""}`);
 
-test("events come in their order, with the number of the watch that the scan gave", async (t) => {
+test("events come in their order, with the number of the watch that the walk gave", async (t) => {
   const { path, watch, events, add } = await watchedTree(t);
   const [root] = await add("");
   const file = join(path, "file");

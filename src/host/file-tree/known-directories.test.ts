@@ -41,7 +41,7 @@ async function temporaryScans(t: TestContext, { agoMs = 10_000, type = EXT4 } = 
   const scan = (known = memory, patterns: readonly string[] = []) => {
     asked.resetCalls();
     const root = { path, device, inode };
-    const job = { root, paths: [""], withListings: false, patterns, groups: [], known };
+    const job = { root, paths: [""], withListings: false, withExtended: true, patterns, known };
     const { directories, failures } = scanResultOf([scanDirectories(job).result]);
     assert.deepEqual(failures, []);
     const { digest, entries, fileBytes, directories: names } = directories[0]!;

@@ -1,10 +1,10 @@
 /**
- * Lists and stats many paths at the same time: they are cut into parts, and each part is a job of a thread.
+ * Walks over, lists and stats many paths at the same time: they are cut into parts, and each part is a job of a thread.
  *
  * Always holds: the results are in the order of the paths; all jobs have ended when a call ends, also when one failed, so
  * that none works on with what its caller closes.
  */
-import type { FileAttributes, ScanResult, TreePath } from "../../ports/mod.ts";
+import type { FileAttributes, ScanResult, TreePath, WalkResult } from "../../ports/mod.ts";
 import { AttributesTable } from "./attributes-table.ts";
 import { type ScannedColumns, scanResultOf } from "./scan-directories.ts";
 
@@ -36,6 +36,19 @@ export async function scanParts(
 ): Promise<ScanResult> {
   const parts = partsOf(paths, { threads, lengthMin: SCAN_PATHS_MIN });
   return scanResultOf(await allEnded(parts.map(scan)));
+}
+
+/** Errors: those of `walk`, which walks over one part. */
+export async function walkParts(
+  paths: readonly TreePath[],
+  threads: number,
+  walk: (paths: TreePath[]) => Promise<WalkResult>,
+): Promise<WalkResult> {
+  const parts = await allEnded(partsOf(paths, { threads, lengthMin: SCAN_PATHS_MIN }).map(walk));
+  return {
+    directories: parts.flatMap(({ directories }) => directories),
+    failures: parts.flatMap(({ failures }) => failures),
+  };
 }
 
 /** Errors: those of `stat`, which gives the rows of an attributes table for one part. */

@@ -1,36 +1,35 @@
 /**
  * Reads directories: what is in each, as a listing and its digest.
  *
- * Always holds: a watch is set before a directory is read, so that what changes afterwards has an event. A directory of
- * which an entry cannot be looked at is a failure as a whole: a listing without the entry would look like its removal.
- * Own names and excluded paths are passed over; of a target's, temporaries of dead sessions are removed first.
+ * Always holds: a directory of which an entry cannot be looked at is a failure as a whole: a listing without the entry would
+ * look like its removal. Own names and excluded paths are passed over; of a target's, temporaries of dead sessions are removed first.
  */
 import { RopewalkError } from "../../base/errors.ts";
 import type { FileAttributes, FileFailure, ScanResult, TreePath } from "../../ports/mod.ts";
-import { type ListingSummary, ListingWriter, linkHash, OWN_PREFIX } from "../../wire/filesync/mod.ts";
+import { type ListingSummary, ListingWriter, linkHash } from "../../wire/filesync/mod.ts";
 import { AttributesTable } from "./attributes-table.ts";
 import { DirectoryEntries } from "./directory-entries.ts";
 import { E2BIG, ELOOP, ENOENT, ENOTDIR, errnoName } from "./errno-names.ts";
 import { KnownDirectories } from "./known-directories.ts";
 import { type FileStatus, lastStatus } from "./last-status.ts";
 import { type OpenedRoot, type RootReference, withRoot } from "./opened-root.ts";
+import { PassedNames } from "./passed-names.ts";
 import { extendedAt, extendedHashOf, extendedOf, hasTimedChanges } from "./read-extended.ts";
 import { removeLeftoverNames } from "./remove-tree.ts";
 import type { Handed } from "./thread-jobs.ts";
 import { OPEN_DIRECTORY, treeCalls } from "./tree-calls.ts";
-import { watchDirectory } from "./watch-groups.ts";
 
 const DIGEST_BYTES = 16;
-/** Numbers of a directory: watch (-1: none), entries, bytes of files, bytes of the listing (-1: not asked for). */
-const COLUMNS = 4;
+/** Numbers of a directory: entries, bytes of files, bytes of the listing (-1: not asked for). */
+const COLUMNS = 3;
 
 export interface ScanJob {
   readonly root: RootReference;
   readonly paths: readonly TreePath[];
   readonly withListings: boolean;
+  /** Whether extended attributes are looked at. */
+  readonly withExtended: boolean;
   readonly patterns: readonly string[];
-  /** Descriptors of inotify, by group; empty: no watches. */
-  readonly groups: readonly number[];
   /** Of `KnownDirectories`. */
   readonly known: SharedArrayBuffer;
   /** Of a target: sessions whose temporaries are in use. */
@@ -51,9 +50,11 @@ export interface ScannedColumns {
 interface Scanned {
   readonly path: TreePath;
   readonly attributes: FileAttributes;
-  readonly watch: number;
   readonly finished: ListingSummary & { readonly listing?: Uint8Array };
 }
+
+/** No extended attributes. */
+const NOTHING = new Uint8Array(0);
 
 /** What an errno is called when a path stopped being a directory: a link in its place is none. */
 function directoryErrno(result: number): string {
@@ -66,12 +67,10 @@ const entries = new DirectoryEntries();
 class Scan {
   readonly #root: OpenedRoot;
   readonly #job: ScanJob;
-  readonly #patterns: readonly RegExp[];
+  readonly #passing: PassedNames;
   readonly #known: KnownDirectories;
   readonly #writer = new ListingWriter();
-  /** Of the directory under way: what is before its names, own names in it, and whether its listing may be remembered. */
-  #prefix = "";
-  #ownNames: string[] = [];
+  /** Whether the listing of the directory under way may be remembered. */
   #isTimed = true;
   readonly done: Scanned[] = [];
   readonly failures: FileFailure[] = [];
@@ -79,7 +78,7 @@ class Scan {
   constructor(root: OpenedRoot, job: ScanJob) {
     this.#root = root;
     this.#job = job;
-    this.#patterns = job.patterns.map((pattern) => new RegExp(pattern));
+    this.#passing = new PassedNames(job.patterns);
     this.#known = new KnownDirectories(job.known, job.patterns);
   }
 
@@ -100,31 +99,28 @@ class Scan {
 
   /** Whether leftovers were removed from it: it is to be read anew. */
   #read(path: TreePath, fd: number): boolean {
-    const { groups, live } = this.#job;
-    const watch = groups.length === 0 ? -1 : watchDirectory(groups, path, fd);
-    if (watch < 0 && groups.length > 0) return this.#fail(path, errnoName(watch), "inotify_add_watch");
+    const { live, withListings } = this.#job;
     let failed = treeCalls.fstat(fd);
     if (failed < 0) return this.#fail(path, errnoName(failed), "statx");
     const attributes = lastStatus.attributes(extendedHashOf(extendedOf(fd)));
     failed = entries.readNames(fd);
     if (failed < 0) return this.#fail(path, errnoName(failed), "getdents64");
-    this.#prefix = path === "" ? "" : `${path}/`;
-    this.#ownNames = [];
-    failed = entries.look(fd, attributes.device, this);
-    if (live !== undefined && removeLeftoverNames(fd, this.#ownNames, live) > 0) return true;
+    this.#passing.in(path);
+    failed = entries.look(fd, attributes.device, this.#passing);
+    if (live !== undefined && removeLeftoverNames(fd, this.#passing.own, live) > 0) return true;
     if (failed < 0) return this.#fail(path, errnoName(failed), "statx");
 
     const key = this.#known.keyOf(fd, entries);
-    const digest = key === undefined || this.#job.withListings ? undefined : this.#known.find(key);
-    if (digest === undefined) return this.#list(fd, { path, attributes, watch, key });
+    const digest = key === undefined || withListings ? undefined : this.#known.find(key);
+    if (digest === undefined) return this.#list(fd, { path, attributes, key });
     const { count, fileBytes, directories } = entries;
-    this.done.push({ path, attributes, watch, finished: { digest, entries: count, fileBytes, directories } });
+    this.done.push({ path, attributes, finished: { digest, entries: count, fileBytes, directories } });
     return false;
   }
 
   #list(fd: number, directory: Omit<Scanned, "finished"> & { key: Uint8Array | undefined }): false {
-    const { path, attributes, watch, key } = directory;
-    this.#isTimed = true;
+    const { path, attributes, key } = directory;
+    this.#isTimed = this.#job.withExtended;
     for (let entry = 0; entry < entries.count; entry += 1) {
       const failed = this.#add(fd, entries.name(entry), entries.status(entry));
       if (failed === 0) continue;
@@ -134,7 +130,7 @@ class Scan {
     try {
       const finished = this.#job.withListings ? this.#writer.finish() : this.#writer.finishSummary();
       if (key !== undefined && this.#isTimed) this.#known.remember(key, finished.digest);
-      this.done.push({ path, attributes, watch, finished });
+      this.done.push({ path, attributes, finished });
     } catch (error) {
       if (!(error instanceof RopewalkError)) throw error;
       this.#fail(path, errnoName(-E2BIG), "list");
@@ -144,7 +140,7 @@ class Scan {
 
   /** 0, or the negated errno of an entry that is there and cannot be looked at. */
   #add(fd: number, name: string, status: FileStatus): number {
-    const extended = extendedAt(fd, name);
+    const extended = this.#job.withExtended ? extendedAt(fd, name) : NOTHING;
     this.#isTimed &&= hasTimedChanges(extended);
     let target: string | number = 0;
     if (status.kind === "symlink") {
@@ -163,20 +159,6 @@ class Scan {
     const result = treeCalls.statat(fd, name);
     if (result === -ENOENT) return 0;
     return result < 0 ? result : this.#add(fd, name, lastStatus);
-  }
-
-  get isDottedOnly(): boolean {
-    return this.#patterns.length === 0;
-  }
-
-  isPassedOver(name: string): boolean {
-    if (name.startsWith(OWN_PREFIX)) {
-      this.#ownNames.push(name);
-      return true;
-    }
-    if (this.#patterns.length === 0) return false;
-    const path = this.#prefix + name;
-    return this.#patterns.some((pattern) => pattern.test(path));
   }
 
   #fail(path: TreePath, errno: string, doing: string): false {
@@ -205,9 +187,9 @@ function toColumns(
   for (const { finished } of done) length += DIGEST_BYTES + (withListings ? finished.listing!.length : 0);
   const bytes = new Uint8Array(length);
   let at = 0;
-  for (const [row, { watch, finished }] of done.entries()) {
+  for (const [row, { finished }] of done.entries()) {
     numbers.set(
-      [watch, finished.entries, finished.fileBytes, withListings ? finished.listing!.length : -1],
+      [finished.entries, finished.fileBytes, withListings ? finished.listing!.length : -1],
       COLUMNS * row,
     );
     bytes.set(finished.digest, at);
@@ -231,14 +213,13 @@ export function scanResultOf(parts: readonly ScannedColumns[]): ScanResult {
     const attributes = new AttributesTable(part.attributes);
     let at = 0;
     for (const [row, path] of part.paths.entries()) {
-      const [watch, entries, fileBytes, listingBytes] = part.numbers.subarray(COLUMNS * row);
+      const [entries, fileBytes, listingBytes] = part.numbers.subarray(COLUMNS * row);
       // The digest is copied: it is kept longer than the listings.
       const digest = part.bytes.slice(at, (at += DIGEST_BYTES));
       const listing = listingBytes! < 0 ? undefined : part.bytes.subarray(at, (at += listingBytes!));
       directories.push({
         path,
         attributes: attributes.row(row)!,
-        watch: watch! < 0 ? undefined : watch!,
         digest,
         entries: entries!,
         fileBytes: fileBytes!,

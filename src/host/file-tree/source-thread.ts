@@ -6,9 +6,11 @@ import { packPaths } from "./pack-paths.ts";
 import { scanDirectories } from "./scan-directories.ts";
 import { statPaths } from "./stat-paths.ts";
 import { copied, serveJobs } from "./thread-jobs.ts";
+import { walkDirectories } from "./walk-directories.ts";
 
 const handlers = {
   root: (path: string) => copied(rootAttributes(path)),
+  walk: walkDirectories,
   scan: scanDirectories,
   stat: statPaths,
   pack: packPaths,

@@ -28,7 +28,7 @@ function scan(
   paths: readonly TreePath[],
   patterns: readonly string[] = [],
 ): Promise<ScanResult> {
-  return tree.scan({ paths, withWatches: false, withListings: true, excludes: { patterns } });
+  return tree.scan({ paths, withListings: true, excludes: { patterns } });
 }
 
 function namesOf(scanned: ScannedDirectory): string[] {

@@ -20,13 +20,15 @@ import type {
   TreeEvent,
   TreePath,
   TreeWatch,
+  WalkRequest,
+  WalkResult,
 } from "../../ports/mod.ts";
 import { diskError } from "../disk-error.ts";
 import { InotifyWatch } from "./inotify-watch.ts";
 import { knownDirectoriesMemory } from "./known-directories.ts";
 import type { RootReference } from "./opened-root.ts";
 import { packResultOf } from "./pack-paths.ts";
-import { scanParts, statParts } from "./path-parts.ts";
+import { scanParts, statParts, walkParts } from "./path-parts.ts";
 import { OpenedSourceFile } from "./source-file.ts";
 import type { SourceJobs } from "./source-thread.ts";
 import { scanThreadsOf, TreeThreads } from "./tree-threads.ts";
@@ -92,23 +94,20 @@ class HostSourceTree implements SourceTree {
     return this.#watch;
   }
 
-  async scan(request: ScanRequest): Promise<ScanResult> {
-    if (!request.withWatches) return this.#scan(request, []);
-    const watch = this.#watch;
+  async walk({ paths, excludes }: WalkRequest): Promise<WalkResult> {
+    const [watch, threads] = [this.#watch, this.#scanThreads];
     assert(watch !== undefined, "watches need a listener first");
-    return watch.whileOpen(() => this.#scan(request, watch.groups));
+    const job = { root: this.#root, patterns: excludes.patterns, groups: watch.groups };
+    return watch.whileOpen(() =>
+      walkParts(paths, threads.count, (part) => threads.run("walk", { ...job, paths: part })),
+    );
   }
 
-  async #scan(request: ScanRequest, groups: readonly number[]): Promise<ScanResult> {
-    const job = {
-      root: this.#root,
-      withListings: request.withListings,
-      patterns: request.excludes.patterns,
-      groups,
-      known: this.#known,
-    };
+  async scan({ paths, withListings, withExtended = true, excludes }: ScanRequest): Promise<ScanResult> {
     const threads = this.#scanThreads;
-    return scanParts(request.paths, threads.count, (paths) => threads.run("scan", { ...job, paths }));
+    const { patterns } = excludes;
+    const job = { root: this.#root, withListings, withExtended, patterns, known: this.#known };
+    return scanParts(paths, threads.count, (part) => threads.run("scan", { ...job, paths: part }));
   }
 
   async stat(paths: readonly TreePath[]): Promise<readonly (FileAttributes | undefined)[]> {

@@ -177,7 +177,7 @@ test("the trash is kept for its time, and is no part of the tree", async (t) => 
   assert.deepEqual(readdirSync(trash), ["no time"]);
   const scanned = await tree.scan({
     paths: [""],
-    withWatches: false,
+
     withListings: false,
     excludes: { patterns: [] },
   });
@@ -385,8 +385,7 @@ test("no symbolic link leads out of the root, not even one swapped in again and 
 
 test("a scan removes the temporaries of dead sessions and leaves those in use", async (t) => {
   const { path, tree } = await temporaryTarget(t);
-  const scan = () =>
-    tree.scan({ paths: ["", "d"], withWatches: false, withListings: false, excludes: { patterns: [] } });
+  const scan = () => tree.scan({ paths: ["", "d"], withListings: false, excludes: { patterns: [] } });
   const file = await tree.begin("d/large");
   writeFileSync(join(path, "d/.ropewalk-0123456789ab.7.1"), "left");
   writeFileSync(join(path, ".ropewalk-other"), "");

@@ -6,7 +6,6 @@
  * temporaries of files that were not committed are gone. What the file system cannot keep is told once for each kind.
  */
 import { randomBytes } from "node:crypto";
-import { assert } from "../../base/assert.ts";
 import { RopewalkError } from "../../base/errors.ts";
 import type {
   ApplyResult,
@@ -159,12 +158,11 @@ export class HostTargetTree implements TargetTree {
   }
 
   async scan(request: ScanRequest): Promise<ScanResult> {
-    assert(!request.withWatches, "a target is not watched");
     const job = {
       root: this.#target.root,
       withListings: request.withListings,
+      withExtended: request.withExtended ?? true,
       patterns: request.excludes.patterns,
-      groups: [],
       known: this.#known,
       live: [...liveSessions],
     };

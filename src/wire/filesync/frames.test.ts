@@ -61,7 +61,6 @@ const request: fc.Arbitrary<Request> = fc.oneof(
 const directory: fc.Arbitrary<ScannedDirectory> = record<ScannedDirectory>({
   path: pathOrRoot,
   attributes: fileAttributes,
-  watch: fc.constant(undefined),
   digest: fixed(16),
   entries: fc.integer({ min: 4, max: 2 ** 32 - 1 }),
   fileBytes: size,

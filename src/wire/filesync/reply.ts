@@ -254,7 +254,7 @@ function readScannedDirectory(reader: ByteReader): ScannedDirectory {
   const listing = reader.flag()
     ? reader.bytes(reader.count("bytes of a listing", LISTING_BYTES_MAX))
     : undefined;
-  return { path, attributes, watch: undefined, digest, entries, fileBytes, directories, listing };
+  return { path, attributes, digest, entries, fileBytes, directories, listing };
 }
 
 function readError(reader: ByteReader): RopewalkError {

@@ -5,7 +5,7 @@ const tree = await openSourceTree(process.argv[2]!);
 try {
   await tree.watch(() => {});
   const excludes = { patterns: [] };
-  await tree.scan({ paths: ["one", "other"], withWatches: true, withListings: false, excludes });
+  await tree.walk({ paths: ["one", "other"], excludes });
   console.log("watched");
 } catch (error) {
   const { code, message } = error as NodeJS.ErrnoException;
