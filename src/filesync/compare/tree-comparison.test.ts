@@ -35,6 +35,19 @@ test("equal trees are compared by their digests alone, and nothing is told", asy
   );
 });
 
+test("extended attributes are asked for where they are compared, not in what the target has nothing of", async () => {
+  const source = new MemoryTree({ d: "/", "d/f": "x", new: "/", "new/below": "/", "new/below/f": "x" });
+  const asked: string[] = [];
+  const { told } = await compared(source, new MemoryTree({ d: "/", "d/f": "y" }), {
+    source: (request) => {
+      asked.push(`${request.paths.join(" ")}: ${request.withExtended ?? true}`);
+      return scanOf(source)(request);
+    },
+  });
+  assert.deepEqual(told, ["copy new", "copy new/below", "copy new/below/f"]);
+  assert.deepEqual(asked, [": true", ": true", "d: true", "new: false", "new/below: false"]);
+});
+
 test("what differs is told by its name: content, attributes, what is missing and what is extra", async () => {
   const source = new MemoryTree({ same: "x", longer: "xx", touched: "x", fresh: "x", d: "/", "d/f": "x" });
   const target = new MemoryTree({

@@ -38,10 +38,10 @@ async function temporaryScans(t: TestContext, { agoMs = 10_000, type = EXT4 } = 
   const { device, inode } = rootAttributes(path);
   const memory = knownDirectoriesMemory();
   /** How often extended attributes were asked for, and what was found. */
-  const scan = (known = memory, patterns: readonly string[] = []) => {
+  const scan = (known = memory, patterns: readonly string[] = [], withExtended = true) => {
     asked.resetCalls();
     const root = { path, device, inode };
-    const job = { root, paths: [""], withListings: false, withExtended: true, patterns, known };
+    const job = { root, paths: [""], withListings: false, withExtended, patterns, known };
     const { directories, failures } = scanResultOf([scanDirectories(job).result]);
     assert.deepEqual(failures, []);
     const { digest, entries, fileBytes, directories: names } = directories[0]!;
@@ -110,6 +110,12 @@ test("a directory is known only under the rules that it was read with", async (t
   const { found } = scan(undefined, ["^c$"]);
   assert.equal(found.entries, 4);
   assert.deepEqual(scan(undefined, ["^c$"]), { asked: 0, found });
+});
+
+test("a directory of which no extended attribute was asked for is not known by that", async (t) => {
+  const { scan } = await temporaryScans(t);
+  assert.equal(scan(undefined, [], false).asked, 0);
+  assert.equal(scan().asked, 5);
 });
 
 test("no directory is known any more when the clock was set back", async (t) => {
