@@ -1,15 +1,19 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { constants, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { needs } from "../../../test/support/needs.ts";
 import { temporaryDirectory } from "../testing/temporary-directory.ts";
 import { applyBundle } from "./apply-bundle.ts";
+import { extendedCalls } from "./extended-calls.ts";
 import { GROUP_SYNC_BYTES } from "./group-sync.ts";
 import { rootAttributes } from "./opened-root.ts";
 import { stageBundle } from "./stage-bundle.ts";
 import type { Durability, TargetReference } from "./target-job.ts";
+import { accessControlList } from "./testing/access-control-list.ts";
 import { bundleOf, directoryOf, fileOf } from "./testing/temporary-target.ts";
-import { treeCalls } from "./tree-calls.ts";
+import { done } from "./testing/temporary-tree.ts";
+import { AT_FDCWD, OPEN_DIRECTORY, treeCalls } from "./tree-calls.ts";
 
 const EIO = 5;
 
@@ -151,3 +155,43 @@ test("what was staged before a sync that failed is staged and synced again befor
   assert.equal(calls.filter((call) => call === "pwrite").length, 10);
   assert.equal(readdirSync(join(reference.root.path, "d")).length, 10);
 });
+
+for (const [what, change] of [
+  [
+    "hands another group on",
+    (directory: number) => {
+      done(treeCalls.fchownat(directory, ".", 0, 7));
+      done(treeCalls.fchmodat(directory, ".", 0o2755));
+    },
+  ],
+  [
+    "has a default ACL",
+    (directory: number) =>
+      done(extendedCalls.lsetxattr(directory, ".", "system.posix_acl_default", accessControlList(7))),
+  ],
+] as const)
+  test(
+    `a directory that ${what} while files are made in it gives them nothing of that`,
+    needs("root"),
+    (t) => {
+      const reference = target(t);
+      const { path } = reference.root;
+      const { openat } = treeCalls;
+      let made = 0;
+      t.mock.method(treeCalls, "openat", (...[directory, name, flags, mode]: Parameters<typeof openat>) => {
+        if ((flags & constants.O_CREAT) !== 0 && ++made === 2) change(directory);
+        return openat(directory, name, flags, mode);
+      });
+      const { result } = applyBundle(
+        job(reference, bundleOf(fileOf("a", "x"), fileOf("b", "x"), fileOf("c", "x"))),
+      );
+      assert.deepEqual([result.done, made], [3, 3]);
+      for (const name of ["a", "b", "c"]) {
+        const { gid, mode } = statSync(join(path, name));
+        assert.deepEqual([gid, mode & 0o7777], [0, 0o644], name);
+      }
+      const fd = done(treeCalls.openat(AT_FDCWD, path, OPEN_DIRECTORY));
+      for (const name of ["a", "b", "c"]) assert.deepEqual(extendedCalls.llistxattr(fd, name), [], name);
+      treeCalls.close(fd);
+    },
+  );

@@ -60,7 +60,7 @@ export function stageFile(request: StageRequest, lost: LostKinds): StageFailure 
     else {
       const hasExtended = directory.handedAclOn();
       const before = {
-        ...(directory.createdOwner ?? learnOwner(fd, directory)),
+        ...ownerOf(fd, directory),
         mode: isModeGiven && !hasExtended ? mode : undefined,
         hasExtended,
       };
@@ -76,7 +76,8 @@ export function stageFile(request: StageRequest, lost: LostKinds): StageFailure 
   return failure;
 }
 
-function learnOwner(fd: number, directory: TargetDirectory) {
+/** Of what was created: another connection may have made the directory hand another group on since the last time. */
+function ownerOf(fd: number, directory: TargetDirectory) {
   if (treeCalls.fstat(fd) < 0) return undefined;
   const { userId, groupId } = lastStatus.attributes(0);
   directory.createdOwner = { userId, groupId };

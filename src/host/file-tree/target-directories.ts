@@ -22,7 +22,7 @@ export interface CreatedOwner {
 
 export class TargetDirectory {
   readonly fd: number;
-  /** Known once something was created in it. */
+  /** Of what was created in it last. */
   createdOwner: CreatedOwner | undefined;
   #handsAclOn: boolean | undefined;
 

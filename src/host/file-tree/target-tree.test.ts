@@ -15,6 +15,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { needs } from "../../../test/support/needs.ts";
 import { extendedCalls } from "./extended-calls.ts";
+import { accessControlList } from "./testing/access-control-list.ts";
 import {
   attributesOf,
   bundleOf,
@@ -286,38 +287,7 @@ test(
   needs("root"),
   async (t) => {
     const { path, tree } = await temporaryTarget(t);
-    const acl = (group: number) =>
-      Buffer.from([
-        2,
-        0,
-        0,
-        0,
-        1,
-        0,
-        7,
-        0,
-        255,
-        255,
-        255,
-        255,
-        4,
-        0,
-        group,
-        0,
-        255,
-        255,
-        255,
-        255,
-        32,
-        0,
-        0,
-        0,
-        255,
-        255,
-        255,
-        255,
-      ]);
-    const defaults = [{ name: "system.posix_acl_default", value: acl(7) }];
+    const defaults = [{ name: "system.posix_acl_default", value: accessControlList(7) }];
     await tree.apply(
       bundleOf(directoryOf("d", { extended: defaults, attributes: { mode: 0o2775, groupId: 42 } })),
     );
