@@ -1,8 +1,9 @@
 // The smallest cases of what churn has found: each is a handful of calls, and the target equals the source afterwards.
 import assert from "node:assert/strict";
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, linkSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import type { SynchronizationSettings } from "../../src/filesync/mod.ts";
 import { AT_FDCWD, treeCalls } from "../../src/host/file-tree/tree-calls.ts";
 import { needs } from "../support/needs.ts";
 import { TemporaryFolder } from "../support/temporary-folder.ts";
@@ -17,12 +18,17 @@ interface Place {
 
 /** Longer than what may still follow from the first bulk. */
 const QUIET_MS = 1500;
+/** Long enough for a directory that came to be watched. */
+const WATCHED_MS = 500;
 
-async function differencesAfter(change: (place: Place) => Promise<void> | void): Promise<string[]> {
+async function differencesAfter(
+  change: (place: Place) => Promise<void> | void,
+  settings: Partial<SynchronizationSettings> = {},
+): Promise<string[]> {
   using folder = new TemporaryFolder();
   const [source, target, outside] = [folder.file("source"), folder.file("target"), folder.file("outside")];
   for (const path of [source, target, outside]) mkdirSync(path);
-  await using replica = new LocalReplica({ source, target, threads: 1 });
+  await using replica = new LocalReplica({ source, target, threads: 1, ...settings });
   await change({ source, outside, replica });
   await replica.settled();
   return treeDifferences(source, target);
@@ -87,3 +93,27 @@ test("a directory and a file that changed places at once are in their new places
   });
   assert.deepEqual(differences, []);
 });
+
+test(
+  "what was changed by a name that came and went before anybody read it follows by the names that are left",
+  tools,
+  async () => {
+    const differences = await differencesAfter(
+      async ({ source, outside, replica }) => {
+        for (const path of [`${outside}/comes`, `${source}/keeps`, `${source}/into`]) mkdirSync(path);
+        writeFileSync(`${source}/keeps/file`, "content");
+        linkSync(`${source}/keeps/file`, `${outside}/comes/name`);
+        await replica.settled();
+        await delay(QUIET_MS);
+        // What happens behind it waits for it.
+        writeFileSync(`${source}/large`, Buffer.alloc(4 * 2 ** 20, "large"));
+        renameSync(`${outside}/comes`, `${source}/into/comes`);
+        await delay(WATCHED_MS);
+        chmodSync(`${source}/into/comes/name`, 0o600);
+        rmSync(`${source}/into/comes`, { recursive: true });
+      },
+      { bandwidthBytesPerSecond: 2 ** 20 },
+    );
+    assert.deepEqual(differences, []);
+  },
+);
