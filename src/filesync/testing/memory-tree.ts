@@ -10,7 +10,6 @@ import type {
   ApplyResult,
   FileAttributes,
   FileFailure,
-  FileKind,
   HashRequest,
   PackedPath,
   PackRequest,
@@ -30,25 +29,14 @@ import type {
 } from "../../ports/mod.ts";
 import {
   BundleWriter,
-  isSameContent,
   ListingWriter,
   linkHash,
   type Operation,
   readBundle,
   readOperation,
 } from "../../wire/filesync/mod.ts";
-import { isWithin, lastName, movedPath, parentPath } from "../tree-path.ts";
-
-export interface MemoryInode {
-  readonly inode: number;
-  readonly kind: FileKind;
-  mode: number;
-  content: Uint8Array;
-  target: string;
-  seconds: number;
-  /** Grows with each change. */
-  version: number;
-}
+import { lastName, parentPath } from "../tree-path.ts";
+import { MemoryFiles, type MemoryInode } from "./memory-files.ts";
 
 export type TreeCall =
   | "walk"
@@ -66,8 +54,7 @@ export type TreeCall =
   | "sync"
   | "watch";
 
-export class MemoryTree implements SourceTree, TargetTree {
-  readonly nodes = new Map<TreePath, MemoryInode>();
+export class MemoryTree extends MemoryFiles implements SourceTree, TargetTree {
   /** What was asked, in its order: `scan a b`, `apply`, `write 0 5`. */
   readonly calls: string[] = [];
   /** The operations that were carried out. */
@@ -77,74 +64,16 @@ export class MemoryTree implements SourceTree, TargetTree {
   readonly unreadable = new Map<TreePath, string>();
   readonly unwatched: number[] = [];
   before: (call: TreeCall, path: TreePath) => Promise<void> | void = () => undefined;
-  /** What a scan found is handed over only then. */
+  /** What a scan or walk found is handed over only then. */
   afterScan: (request: ScanRequest) => Promise<void> | void = () => undefined;
   openFiles = 0;
   isClosed = false;
   drained: () => Promise<void> = () => Promise.resolve();
   readonly #watches = new Map<MemoryInode, number>();
   #listener: ((events: readonly TreeEvent[]) => void) | undefined;
-  #inode = 0;
   #watch = 0;
 
-  constructor(paths: Readonly<Record<TreePath, string | "/">> = {}) {
-    this.make("", "directory");
-    for (const [path, content] of Object.entries(paths))
-      if (content === "/") this.make(path, "directory");
-      else this.write(path, content);
-  }
-
-  // ---- what others do to it ----
-
-  make(path: TreePath, kind: FileKind, seconds = 1): MemoryInode {
-    const inode = {
-      inode: ++this.#inode,
-      kind,
-      mode: kind === "directory" ? 0o755 : 0o644,
-      content: new Uint8Array(),
-      target: kind === "symlink" ? "x" : "",
-      seconds,
-      version: 1,
-    };
-    this.nodes.set(path, inode);
-    return inode;
-  }
-
-  write(path: TreePath, content: string | Uint8Array, seconds = 1): MemoryInode {
-    const there = this.nodes.get(path);
-    const inode = there?.kind === "file" ? there : this.make(path, "file");
-    inode.content = typeof content === "string" ? Buffer.from(content) : content;
-    inode.seconds = seconds;
-    inode.version += 1;
-    return inode;
-  }
-
-  link(existing: TreePath, path: TreePath): void {
-    this.nodes.set(path, this.nodes.get(existing)!);
-  }
-
-  rename(from: TreePath, to: TreePath): void {
-    this.remove(to);
-    for (const [path, inode] of [...this.nodes])
-      if (isWithin(path, from)) {
-        this.nodes.delete(path);
-        this.nodes.set(movedPath(path, from, to), inode);
-      }
-  }
-
-  remove(path: TreePath): void {
-    for (const each of [...this.nodes.keys()]) if (isWithin(each, path)) this.nodes.delete(each);
-  }
-
-  /** As a test looks at it. */
-  text(path: TreePath): string | undefined {
-    const inode = this.nodes.get(path);
-    return inode?.kind === "directory" ? "/" : inode && Buffer.from(inode.content).toString();
-  }
-
-  get paths(): TreePath[] {
-    return [...this.nodes.keys()].filter((path) => path !== "").sort();
-  }
+  // ---- what a test says and asks ----
 
   /** The number of its watch; undefined: it has none. */
   watchOf(path: TreePath): number | undefined {
@@ -170,7 +99,7 @@ export class MemoryTree implements SourceTree, TargetTree {
   // ---- both ports ----
 
   async root(): Promise<FileAttributes> {
-    return this.#attributes(this.nodes.get("")!);
+    return this.attributesOf(this.nodes.get("")!);
   }
 
   async walk({ paths, excludes }: WalkRequest): Promise<WalkResult> {
@@ -219,7 +148,7 @@ export class MemoryTree implements SourceTree, TargetTree {
     await this.before("stat", paths[0] ?? "");
     return paths.map((path) => {
       const inode = this.nodes.get(path);
-      return inode && this.#attributes(inode);
+      return inode && this.attributesOf(inode);
     });
   }
 
@@ -241,35 +170,14 @@ export class MemoryTree implements SourceTree, TargetTree {
       if (each === "" || parentPath(each) !== path || patterns.some((pattern) => pattern.test(each)))
         continue;
       const hash = inode.kind === "symlink" ? linkHash(inode.target) : 0;
-      writer.add({ name: lastName(each), attributes: this.#attributes(inode), linkHash: hash });
+      writer.add({ name: lastName(each), attributes: this.attributesOf(inode), linkHash: hash });
     }
     const { listing, ...finished } = writer.finish();
     return {
       path,
-      attributes: this.#attributes(directory),
+      attributes: this.attributesOf(directory),
       ...finished,
       listing: withListings ? listing : undefined,
-    };
-  }
-
-  #attributes(inode: MemoryInode): FileAttributes {
-    const { kind, mode, content, target, seconds, version } = inode;
-    const links = kind === "directory" ? 1 : [...this.nodes.values()].filter((each) => each === inode).length;
-    return {
-      kind,
-      mode,
-      userId: 0,
-      groupId: 0,
-      sizeBytes: kind === "file" ? content.length : target.length,
-      modifiedSeconds: seconds,
-      modifiedNanoseconds: 0,
-      changedSeconds: version,
-      changedNanoseconds: 0,
-      links,
-      inode: inode.inode,
-      device: 1,
-      deviceNode: 0,
-      extendedHash: 0,
     };
   }
 
@@ -302,7 +210,7 @@ export class MemoryTree implements SourceTree, TargetTree {
       const errno = this.unreadable.get(path) ?? (inode === undefined ? "ENOENT" : undefined);
       if (inode === undefined || errno !== undefined) failures.push({ path, errno: errno!, doing: "open" });
       else {
-        const attributes = this.#attributes(inode);
+        const attributes = this.attributesOf(inode);
         const isLarge = what === "content" && inode.kind === "file" && inode.content.length > inlineBytesMax;
         const operation = operationOf(inode, { attributes, path: targetPaths?.[index] ?? path, what });
         if (!isLarge && !writer.add(operation)) break;
@@ -328,7 +236,7 @@ export class MemoryTree implements SourceTree, TargetTree {
     this.openFiles += 1;
     let isOpen = true;
     return {
-      attributes: this.#attributes(inode),
+      attributes: this.attributesOf(inode),
       extended: new Uint8Array(),
       read: async (offset, target) => {
         await this.before("read", path);
@@ -338,7 +246,7 @@ export class MemoryTree implements SourceTree, TargetTree {
       },
       hashes: async (request) => hashesOf(inode.content, request),
       dataAt: async (offset) => dataAt(inode.content, offset),
-      now: async () => this.#attributes(inode),
+      now: async () => this.attributesOf(inode),
       close: async () => {
         if (isOpen) this.openFiles -= 1;
         isOpen = false;
@@ -356,7 +264,7 @@ export class MemoryTree implements SourceTree, TargetTree {
     for (const [number, operation] of operations.entries()) {
       const path = nameOf(operation);
       const errno =
-        this.refuse.get(path) ?? this.refuse.get(`${operation.op} ${path}`) ?? this.#carryOut(operation);
+        this.refuse.get(path) ?? this.refuse.get(`${operation.op} ${path}`) ?? this.carryOut(operation);
       if (errno === undefined) this.applied.push(operation);
       else failures.push({ path, errno, doing: operation.op, operation: number });
     }
@@ -396,7 +304,7 @@ export class MemoryTree implements SourceTree, TargetTree {
         if (operation.op !== "file" || operation.path !== path) throw new Error("committed otherwise");
         const sized = new Uint8Array(operation.attributes.sizeBytes);
         sized.set(content.subarray(0, sized.length));
-        this.nodes.set(path, this.#described(this.make(path, "file"), operation.attributes));
+        this.nodes.set(path, this.described(this.make(path, "file"), operation.attributes));
         this.nodes.get(path)!.content = sized;
         return undefined;
       },
@@ -417,64 +325,6 @@ export class MemoryTree implements SourceTree, TargetTree {
 
   async freeBytes(): Promise<number> {
     return 1e9;
-  }
-
-  #carryOut(operation: Operation): string | undefined {
-    switch (operation.op) {
-      case "makeDirectory":
-      case "file":
-      case "symlink":
-      case "special":
-        return this.#put(operation);
-      case "attributes": {
-        const inode = this.nodes.get(operation.path);
-        if (inode === undefined) return "ENOENT";
-        if (inode.kind === "file" && !isSameContent(this.#attributes(inode), operation.attributes))
-          return "ESTALE";
-        this.#described(inode, operation.attributes);
-        return undefined;
-      }
-      case "link":
-        if (!this.nodes.has(operation.existing)) return "ENOENT";
-        this.link(operation.existing, operation.path);
-        return undefined;
-      case "rename":
-        if (!this.nodes.has(operation.from)) return "ENOENT";
-        this.rename(operation.from, operation.to);
-        return undefined;
-      case "remove":
-        if (!this.nodes.has(operation.path)) return "ENOENT";
-        this.remove(operation.path);
-        return undefined;
-      default:
-        return "EOPNOTSUPP";
-    }
-  }
-
-  #put(operation: Extract<Operation, { op: "makeDirectory" | "file" | "symlink" | "special" }>): undefined {
-    const { path, attributes } = operation;
-    for (let above = parentPath(path); above !== "" && !this.nodes.has(above); above = parentPath(above))
-      this.make(above, "directory").mode = 0o700;
-    const there = this.nodes.get(path);
-    const isKept = operation.op === "makeDirectory" && there?.kind === "directory";
-    if (there !== undefined && there.kind !== attributes.kind) this.remove(path);
-    const inode = isKept ? there! : this.make(path, attributes.kind);
-    this.#described(inode, attributes);
-    if (operation.op === "symlink") inode.target = operation.target;
-    if (operation.op !== "file") return;
-    inode.content = new Uint8Array(attributes.sizeBytes);
-    for (const { offset, bytes } of operation.extents) inode.content.set(bytes, offset);
-    const above = this.nodes.get(parentPath(path));
-    if (above !== undefined) above.seconds = 999;
-  }
-
-  #described(
-    inode: MemoryInode,
-    { mode, modifiedSeconds }: Pick<FileAttributes, "mode" | "modifiedSeconds">,
-  ): MemoryInode {
-    inode.mode = mode;
-    inode.seconds = modifiedSeconds;
-    return inode;
   }
 }
 
