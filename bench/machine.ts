@@ -5,13 +5,13 @@ import { runProgram } from "../test/support/run-program.ts";
 
 const GIB = 2 ** 30;
 
-/** Sentences for the head of a report. `folder` is where the servers keep their data. */
-export async function describeMachine(folder: string): Promise<string[]> {
+/** Sentences for the head of a report. `folder` is where the servers keep their data; `programs`: whose versions are told. */
+export async function describeMachine(folder: string, programs: readonly string[]): Promise<string[]> {
   const date = new Date().toISOString().slice(0, 10);
   return [
     `Measured on ${date}: ${availableParallelism()} CPUs (${cpuModel()}), ${(totalmem() / GIB).toFixed(0)} GiB of memory,`,
     `Linux ${release()}, Node ${process.versions.node}; data on ${await fileSystem(folder)}.`,
-    `Peers: ${(await versions()).join("; ")}.`,
+    ...(programs.length === 0 ? [] : [`Peers: ${(await versions(programs)).join("; ")}.`]),
   ];
 }
 
@@ -34,9 +34,9 @@ async function fileSystem(folder: string): Promise<string> {
   return `${type} (${source})`;
 }
 
-async function versions(): Promise<string[]> {
+async function versions(programs: readonly string[]): Promise<string[]> {
   const found: string[] = [];
-  for (const program of ["nbdkit", "qemu-nbd", "fio"]) {
+  for (const program of programs) {
     try {
       found.push((await runProgram(program, ["--version"])).split("\n")[0]!.replace("fio-", "fio ").trim());
     } catch {
