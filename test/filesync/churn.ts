@@ -6,6 +6,7 @@ import { constants, fstatSync, readlinkSync, realpathSync } from "node:fs";
 import { Prng } from "../../src/base/prng.ts";
 import { extendedCalls } from "../../src/host/file-tree/extended-calls.ts";
 import { AT_FDCWD, OPEN_DIRECTORY, treeCalls } from "../../src/host/file-tree/tree-calls.ts";
+import { accessControlList } from "../support/access-control-list.ts";
 import { VERSIONS_FOLDER, versionedContent } from "./versioned-content.ts";
 
 const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND, O_NONBLOCK } = constants;
@@ -354,27 +355,18 @@ export class Churn {
     const isDefault = this.#prng.chance(0.3);
     const path = isDefault ? this.#directory() : this.#any();
     const name = `system.posix_acl_${isDefault ? "default" : "access"}`;
-    extendedCalls.lsetxattr(this.#root, path, name, accessControlList(1000 + this.#below(5), this.#below(8)));
+    extendedCalls.lsetxattr(this.#root, path, name, userAccess(1000 + this.#below(5), this.#below(8)));
   }
 }
 
-/** The kernel's form: version 2, then tag, permissions, id. */
-function accessControlList(user: number, permissions: number): Uint8Array {
-  const entries = [
-    [0x01, 7, 0xffffffff],
-    [0x02, permissions, user],
-    [0x04, 5, 0xffffffff],
-    [0x10, 7, 0xffffffff],
-    [0x20, 4, 0xffffffff],
-  ] as const;
-  const bytes = Buffer.alloc(4 + 8 * entries.length);
-  bytes.writeUInt32LE(2, 0);
-  for (const [index, [tag, permission, id]] of entries.entries()) {
-    bytes.writeUInt16LE(tag, 4 + 8 * index);
-    bytes.writeUInt16LE(permission, 6 + 8 * index);
-    bytes.writeUInt32LE(id, 8 + 8 * index);
-  }
-  return bytes;
+function userAccess(user: number, permissions: number): Uint8Array {
+  return accessControlList(
+    { tag: "owner", permissions: 7 },
+    { tag: "user", permissions, id: user },
+    { tag: "group", permissions: 5 },
+    { tag: "mask", permissions: 7 },
+    { tag: "others", permissions: 4 },
+  );
 }
 
 function removeTree(directory: number, path: string): void {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { constants, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { groupAccess } from "../../../test/support/access-control-list.ts";
 import { needs } from "../../../test/support/needs.ts";
 import { temporaryDirectory } from "../testing/temporary-directory.ts";
 import { applyBundle } from "./apply-bundle.ts";
@@ -10,7 +11,6 @@ import { GROUP_SYNC_BYTES } from "./group-sync.ts";
 import { rootAttributes } from "./opened-root.ts";
 import { stageBundle } from "./stage-bundle.ts";
 import type { Durability, TargetReference } from "./target-job.ts";
-import { accessControlList } from "./testing/access-control-list.ts";
 import { bundleOf, directoryOf, fileOf } from "./testing/temporary-target.ts";
 import { done } from "./testing/temporary-tree.ts";
 import { AT_FDCWD, OPEN_DIRECTORY, treeCalls } from "./tree-calls.ts";
@@ -167,7 +167,7 @@ for (const [what, change] of [
   [
     "has a default ACL",
     (directory: number) =>
-      done(extendedCalls.lsetxattr(directory, ".", "system.posix_acl_default", accessControlList(7))),
+      done(extendedCalls.lsetxattr(directory, ".", "system.posix_acl_default", groupAccess(7))),
   ],
 ] as const)
   test(

@@ -1,23 +1,25 @@
 /**
  * Reads directories: what is in each, as a listing and its digest.
  *
- * Always holds: a directory of which an entry cannot be looked at is a failure as a whole: a listing without the entry would
- * look like its removal. Own names and excluded paths are passed over; of a target's, temporaries of dead sessions are removed first.
+ * Always holds: a directory of which an entry cannot be looked at is a failure as a whole: a listing without the entry
+ * would look like its removal. Own names and excluded paths are passed over; of a target's, temporaries of dead sessions
+ * are removed first.
  */
 import { RopewalkError } from "../../base/errors.ts";
 import type { FileAttributes, FileFailure, ScanResult, TreePath } from "../../ports/mod.ts";
 import { type ListingSummary, ListingWriter, linkHash } from "../../wire/filesync/mod.ts";
 import { AttributesTable } from "./attributes-table.ts";
 import { DirectoryEntries } from "./directory-entries.ts";
-import { E2BIG, ELOOP, ENOENT, ENOTDIR, errnoName } from "./errno-names.ts";
+import { E2BIG, ENOENT, errnoName } from "./errno-names.ts";
 import { KnownDirectories } from "./known-directories.ts";
 import { type FileStatus, lastStatus } from "./last-status.ts";
+import { openDirectory } from "./open-directory.ts";
 import { type OpenedRoot, type RootReference, withRoot } from "./opened-root.ts";
 import { PassedNames } from "./passed-names.ts";
 import { extendedAt, extendedHashOf, extendedOf, hasTimedChanges } from "./read-extended.ts";
 import { removeLeftoverNames } from "./remove-tree.ts";
 import type { Handed } from "./thread-jobs.ts";
-import { OPEN_DIRECTORY, treeCalls } from "./tree-calls.ts";
+import { treeCalls } from "./tree-calls.ts";
 
 const DIGEST_BYTES = 16;
 /** Numbers of a directory: entries, bytes of files, bytes of the listing (-1: not asked for). */
@@ -56,11 +58,6 @@ interface Scanned {
 /** No extended attributes. */
 const NOTHING = new Uint8Array(0);
 
-/** What an errno is called when a path stopped being a directory: a link in its place is none. */
-function directoryErrno(result: number): string {
-  return errnoName(result === -ELOOP ? -ENOTDIR : result);
-}
-
 /** Of this thread: jobs run one after the other. */
 const entries = new DirectoryEntries();
 
@@ -83,9 +80,9 @@ class Scan {
   }
 
   directory(path: TreePath): void {
-    const fd = treeCalls.openBeneath(this.#root.fd, path, OPEN_DIRECTORY);
+    const fd = openDirectory(this.#root.fd, path);
     if (fd < 0) {
-      this.#fail(path, directoryErrno(fd), "open");
+      this.#fail(path, errnoName(fd), "open");
       return;
     }
     let hasRemoved: boolean;

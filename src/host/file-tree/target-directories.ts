@@ -5,8 +5,9 @@
  * name on the way is changed by others; after the job's own renames and removals everything is opened anew.
  */
 import type { TreePath } from "../../ports/file-tree.ts";
-import { EEXIST, ELOOP, ENOENT, ENOTDIR } from "./errno-names.ts";
+import { EEXIST, ENOENT } from "./errno-names.ts";
 import { extendedCalls } from "./extended-calls.ts";
+import { openDirectory } from "./open-directory.ts";
 import type { OpenedRoot } from "./opened-root.ts";
 import { ofMadeName } from "./refused-name.ts";
 import { OPEN_DIRECTORY, treeCalls } from "./tree-calls.ts";
@@ -72,8 +73,8 @@ export class TargetDirectories {
   open(path: TreePath): TargetDirectory | number {
     const known = this.#open.get(path);
     if (known !== undefined) return known;
-    const fd = treeCalls.openBeneath(this.#root.fd, path, OPEN_DIRECTORY);
-    if (fd < 0) return fd === -ELOOP ? -ENOTDIR : fd;
+    const fd = openDirectory(this.#root.fd, path);
+    if (fd < 0) return fd;
     if (this.#open.size >= OPEN_MAX) this.forget();
     const opened = new TargetDirectory(fd);
     this.#open.set(path, opened);

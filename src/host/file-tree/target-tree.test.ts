@@ -13,9 +13,9 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { groupAccess } from "../../../test/support/access-control-list.ts";
 import { needs } from "../../../test/support/needs.ts";
 import { extendedCalls } from "./extended-calls.ts";
-import { accessControlList } from "./testing/access-control-list.ts";
 import {
   attributesOf,
   bundleOf,
@@ -287,7 +287,7 @@ test(
   needs("root"),
   async (t) => {
     const { path, tree } = await temporaryTarget(t);
-    const defaults = [{ name: "system.posix_acl_default", value: accessControlList(7) }];
+    const defaults = [{ name: "system.posix_acl_default", value: groupAccess(7) }];
     await tree.apply(
       bundleOf(directoryOf("d", { extended: defaults, attributes: { mode: 0o2775, groupId: 42 } })),
     );

@@ -6,11 +6,12 @@
  */
 import type { FileFailure, TreePath, WalkedDirectory, WalkResult } from "../../ports/mod.ts";
 import { DirectoryEntries } from "./directory-entries.ts";
-import { ELOOP, ENOTDIR, errnoName } from "./errno-names.ts";
+import { errnoName } from "./errno-names.ts";
+import { openDirectory } from "./open-directory.ts";
 import { type RootReference, withRoot } from "./opened-root.ts";
 import { PassedNames } from "./passed-names.ts";
 import { copied, type Handed } from "./thread-jobs.ts";
-import { OPEN_DIRECTORY, treeCalls } from "./tree-calls.ts";
+import { treeCalls } from "./tree-calls.ts";
 import { watchDirectory } from "./watch-groups.ts";
 
 export interface WalkJob {
@@ -45,9 +46,8 @@ function walkDirectory(
   path: TreePath,
   { groups, passing }: { readonly groups: readonly number[]; readonly passing: PassedNames },
 ): WalkedDirectory | FileFailure {
-  const fd = treeCalls.openBeneath(root, path, OPEN_DIRECTORY);
-  // A link in its place is no directory.
-  if (fd < 0) return { path, errno: errnoName(fd === -ELOOP ? -ENOTDIR : fd), doing: "open" };
+  const fd = openDirectory(root, path);
+  if (fd < 0) return { path, errno: errnoName(fd), doing: "open" };
   try {
     const watch = watchDirectory(groups, path, fd);
     if (watch < 0) return { path, errno: errnoName(watch), doing: "inotify_add_watch" };

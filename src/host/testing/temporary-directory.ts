@@ -26,14 +26,14 @@ export function temporaryFileSystem(test: TestContext, options: string): string 
  * Mounts an ext4 of `sizeBytes` from an image file, so that there is a device below the page cache; needs root, loop,
  * mkfs.ext4. `features`: as mkfs.ext4 -O takes them.
  */
-export function temporaryExt4(test: TestContext, sizeBytes: number, features = "default"): string {
+export function temporaryExt4(test: TestContext, sizeBytes: number, features?: string): string {
   const directory = mkdtempSync(join(tmpdir(), "ropewalk-host-"));
   const image = join(directory, "image");
   const mountPoint = join(directory, "mounted");
   writeFileSync(image, "");
   truncateSync(image, sizeBytes);
   mkdirSync(mountPoint);
-  execFileSync("mkfs.ext4", ["-q", "-F", ...(features === "default" ? [] : ["-O", features]), image]);
+  execFileSync("mkfs.ext4", ["-q", "-F", ...(features === undefined ? [] : ["-O", features]), image]);
   execFileSync("mount", ["-o", "loop", image, mountPoint]);
   test.after(() => {
     execFileSync("umount", ["--lazy", mountPoint]);
