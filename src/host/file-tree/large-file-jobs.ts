@@ -15,7 +15,7 @@ import { hashBlocks } from "./hash-blocks.ts";
 import { lastStatus } from "./last-status.ts";
 import { withRoot } from "./opened-root.ts";
 import { ofMadeName } from "./refused-name.ts";
-import { removeTree } from "./remove-tree.ts";
+import { keepingTime, removeTree } from "./remove-tree.ts";
 import { nameOf, parentOf, TargetDirectories } from "./target-directories.ts";
 import { isOwnPath, type LostKind, LostKinds, type TargetReference, temporaryName } from "./target-job.ts";
 import { copied, type Handed } from "./thread-jobs.ts";
@@ -200,10 +200,11 @@ function place(job: CommitJob): number {
 
 /** A handler: closes the descriptors, and removes the temporary unless it has its name. Closing a large one takes long. */
 export function endFile(file: LargeFile & { readonly isPlaced: boolean }): Handed<undefined> {
-  if (!file.isPlaced) treeCalls.unlinkat(file.directory, file.temporary);
+  const { directory, temporary } = file;
+  if (!file.isPlaced) keepingTime(directory, () => treeCalls.unlinkat(directory, temporary));
   treeCalls.close(file.fd);
   if (file.old >= 0) treeCalls.close(file.old);
-  treeCalls.close(file.directory);
+  treeCalls.close(directory);
   return copied(undefined);
 }
 

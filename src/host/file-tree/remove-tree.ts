@@ -55,10 +55,22 @@ export function removeLeftovers(fd: number, live: readonly string[]): number {
 
 /** The same where the names are known. */
 export function removeLeftoverNames(fd: number, names: readonly string[], live: readonly string[]): number {
-  let removed = 0;
-  for (const name of names) {
+  const leftovers = names.filter((name) => {
     const session = sessionOf(name);
-    if (session !== undefined && !live.includes(session) && removeName(fd, name) === 0) removed += 1;
-  }
-  return removed;
+    return session !== undefined && !live.includes(session);
+  });
+  if (leftovers.length === 0) return 0;
+  return keepingTime(fd, () => leftovers.filter((name) => removeName(fd, name) === 0).length);
+}
+
+/**
+ * Removes own names of an open directory and leaves its modification time: it may have been compared already, or set to that
+ * of the source.
+ */
+export function keepingTime<Result>(fd: number, remove: () => Result): Result {
+  const known = treeCalls.fstat(fd);
+  const { modifiedSeconds, modifiedNanoseconds } = lastStatus;
+  const result = remove();
+  if (known === 0) treeCalls.futimens(fd, modifiedSeconds, modifiedNanoseconds);
+  return result;
 }

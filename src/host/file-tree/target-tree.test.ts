@@ -9,6 +9,7 @@ import {
   readlinkSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -353,12 +354,15 @@ test("no symbolic link leads out of the root, not even one swapped in again and 
   assert.equal(statSync(join(outside, "f0")).mode & 0o777, 0o644);
 });
 
-test("a scan removes the temporaries of dead sessions and leaves those in use", async (t) => {
+test("a scan removes the temporaries of dead sessions, but for the time of their directory, and leaves those in use", async (t) => {
   const { path, tree } = await temporaryTarget(t);
   const scan = () => tree.scan({ paths: ["", "d"], withListings: false, excludes: { patterns: [] } });
   const file = await tree.begin("d/large");
   writeFileSync(join(path, "d/.ropewalk-0123456789ab.7.1"), "left");
   writeFileSync(join(path, ".ropewalk-other"), "");
+  // The times of the directory may have been compared already, as its parent's listing has them.
+  utimesSync(join(path, "d"), 1, 1);
+  const modified = () => statSync(join(path, "d")).mtimeMs;
   const scanned = await scan();
   assert.deepEqual(
     scanned.directories.map((directory) => directory.entries),
@@ -366,8 +370,10 @@ test("a scan removes the temporaries of dead sessions and leaves those in use", 
   );
   assert.equal(readdirSync(join(path, "d")).length, 1);
   assert.deepEqual(readdirSync(path).sort(), [".ropewalk-other", "d"]);
+  assert.equal(modified(), 1000);
   await file.abort();
   assert.deepEqual(readdirSync(join(path, "d")), []);
+  assert.equal(modified(), 1000);
 });
 
 test("attributes of paths, free space and a sync are told", async (t) => {
